@@ -1,0 +1,96 @@
+/**
+ * An error with a stable `code` and HTTP status.
+ *
+ * `message` is the fixed, public sentence of the code: it may reach a client.
+ * `reason` is for the log of the operator and never sent; it must hold no token and no secret.
+ * Compare `code`, not the class: each entry point of the CommonJS build carries its own copy.
+ */
+export class TokenExchangeError<Code extends string = string, Status extends number = number> extends Error {
+  readonly code: Code
+  readonly statusCode: Status
+  declare readonly reason?: string
+
+  constructor (code: Code, statusCode: Status, message: string, reason?: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'TokenExchangeError'
+    this.code = code
+    this.statusCode = statusCode
+    if (reason !== undefined) this.reason = reason
+  }
+}
+
+/** Constructor of one row of the table: an optional reason for the log, and the usual `{ cause }`. */
+export interface ErrorClass<Code extends string, Status extends number> {
+  readonly code: Code
+  new (reason?: string, options?: ErrorOptions): TokenExchangeError<Code, Status>
+}
+
+function declare<const Code extends `AUTH_ERR_${string}`, const Status extends number> (
+  code: Code, statusCode: Status, message: string
+): ErrorClass<Code, Status> {
+  return class extends TokenExchangeError<Code, Status> {
+    static readonly code = code
+    constructor (reason?: string, options?: ErrorOptions) {
+      super(code, statusCode, message, reason, options)
+    }
+  }
+}
+
+/** The application's fault, shown to its developer: here the reason is the message. */
+function declareForDeveloper<const Code extends `AUTH_ERR_${string}`, const Status extends number> (
+  code: Code, statusCode: Status, message: string
+): ErrorClass<Code, Status> {
+  return class extends TokenExchangeError<Code, Status> {
+    static readonly code = code
+    constructor (reason?: string, options?: ErrorOptions) {
+      super(code, statusCode, reason === undefined ? message : `${message}: ${reason}`, undefined, options)
+    }
+  }
+}
+
+/** Every error of the package, grouped by who is at fault. */
+export const errors = {
+  // the application
+  OptionInvalidError: declareForDeveloper('AUTH_ERR_OPTION_INVALID', 500, 'Invalid option'),
+  NotGuardedError: declare('AUTH_ERR_NOT_GUARDED', 500, 'request.auth was read on a route that no guard protects'),
+  LookupFailedError: declare('AUTH_ERR_LOOKUP_FAILED', 503, 'The permissions of this user cannot be determined at the moment'),
+
+  // the client: what it sent
+  RequestInvalidError: declare('AUTH_ERR_REQUEST_INVALID', 400, 'The request is malformed'),
+  CredentialMissingError: declare('AUTH_ERR_CREDENTIAL_MISSING', 401, 'A credential that this route asks for is missing'),
+  TokenInvalidError: declare('AUTH_ERR_TOKEN_INVALID', 401, 'The access token is invalid'),
+  TokenExpiredError: declare('AUTH_ERR_TOKEN_EXPIRED', 401, 'The access token has expired'),
+  TokenRevokedError: declare('AUTH_ERR_TOKEN_REVOKED', 401, 'The access token has been revoked'),
+  RefreshInvalidError: declare('AUTH_ERR_REFRESH_INVALID', 400, 'The refresh token is invalid'),
+  RefreshReusedError: declare('AUTH_ERR_REFRESH_REUSED', 400, 'The refresh token has been used before; the session has ended'),
+  SessionExpiredError: declare('AUTH_ERR_SESSION_EXPIRED', 400, 'The session has expired'),
+  SessionRevokedError: declare('AUTH_ERR_SESSION_REVOKED', 400, 'The session has ended'),
+
+  // the user: what it may do
+  LevelInsufficientError: declare('AUTH_ERR_LEVEL_INSUFFICIENT', 403, 'This user does not have the level that this route asks for'),
+  PermissionMissingError: declare('AUTH_ERR_PERMISSION_MISSING', 403, 'This user does not have a permission that this route asks for'),
+  AccessDeniedError: declare('AUTH_ERR_ACCESS_DENIED', 403, 'This user has no access'),
+
+  // the identity provider
+  GrantRejectedError: declare('AUTH_ERR_GRANT_REJECTED', 401, 'The authorization grant was rejected'),
+  ProviderUnknownError: declare('AUTH_ERR_PROVIDER_UNKNOWN', 404, 'There is no such identity provider'),
+  ProviderUnavailableError: declare('AUTH_ERR_PROVIDER_UNAVAILABLE', 503, 'The identity provider cannot be reached at the moment'),
+
+  // this server and its store
+  OverloadedError: declare('AUTH_ERR_OVERLOADED', 503, 'Too many logins are in progress'),
+  StoreUnavailableError: declare('AUTH_ERR_STORE_UNAVAILABLE', 503, 'The session store cannot be reached at the moment')
+} as const
+
+/** The literal codes, as a union. */
+export type ErrorCode = (typeof errors)[keyof typeof errors]['code']
+
+/** The `code` of anything that was thrown, or undefined. Never throws itself, whatever was thrown. */
+export function codeOf (thrown: unknown): string | undefined {
+  if (typeof thrown !== 'object' || thrown === null) return undefined
+  try {
+    const code: unknown = Reflect.get(thrown, 'code')
+    return typeof code === 'string' ? code : undefined
+  } catch {
+    return undefined
+  }
+}

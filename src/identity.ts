@@ -1,0 +1,65 @@
+/** The kinds of authorization grant, by the member of the request body that carries them. */
+export type GrantType = 'access_token' | 'id_token' | 'authorization_code'
+
+/** What the app received from its identity provider and posts to this server. */
+export interface AuthorizationGrant {
+  type: GrantType
+  /** The token or code itself. Never logged. */
+  token: string
+  /** The raw nonce that the app gave to the provider's SDK. */
+  nonce?: string
+  /** RFC 6749, 4.1.3. Only with `authorization_code`. */
+  redirectUri?: string
+  /** RFC 7636, 4.5. Only with `authorization_code`. */
+  codeVerifier?: string
+}
+
+/** Who the user is, in the words of the provider, verified. Frozen. */
+export interface Identity {
+  /** The name under which the application registered the provider. */
+  provider: string
+  /** The provider's stable id of the user; never an e-mail address. */
+  subject: string
+  /** The audience or app id that matched. */
+  clientId: string | null
+  email: string | null
+  /** `'unknown'` where the provider does not say: never take that for a yes. */
+  emailVerified: boolean | 'unknown'
+  name: string | null
+  picture: string | null
+  locale: string | null
+  /** What the provider said, verified. */
+  claims: Readonly<Record<string, unknown>>
+}
+
+/** Tokens that a code exchange brought. Handed to the lookup once; never stored or logged here. */
+export interface ProviderTokens { refreshToken?: string }
+
+/** What a provider answers. `providerTokens`, where there is one, is a non-enumerable member beside these. */
+export type VerifiedIdentity = { subject: string } & Partial<Omit<Identity, 'provider' | 'subject'>>
+
+export interface VerifyContext {
+  /** Aborted at the deadline (`providerTimeout`) and when the server closes. */
+  signal: AbortSignal
+}
+
+/** How strictly a nonce is asked for. */
+export type NoncePolicy = 'required' | 'if-present' | 'off'
+
+/** Whether an ID token may be used for more than one login. */
+export type ReplayPolicy = 'allow' | 'refuse'
+
+/** Somebody who may vouch for a user. The built-in providers and an application's own are of this one shape. */
+export interface IdentityProvider {
+  /** The kinds of grant that `verify` understands. */
+  readonly accepts: readonly GrantType[]
+  readonly nonce?: NoncePolicy
+  readonly replay?: ReplayPolicy
+  /**
+   * Verifies a grant with the provider.
+   *
+   * @throws errors.GrantRejectedError when the provider says no, or a check fails (the app sees 401)
+   * @throws errors.ProviderUnavailableError when nobody can tell at the moment (503)
+   */
+  verify (grant: AuthorizationGrant, context: VerifyContext): Promise<VerifiedIdentity>
+}
