@@ -1,0 +1,74 @@
+import { generateKeyPairSync } from 'node:crypto'
+import type { AppleTeam } from './apple-client-secret.js'
+import { serveAppleTokens, type AppleSession } from './apple-tokens.js'
+import { createAuthorizationCodes, type CodeOptions } from './authorization-codes.js'
+import type { FaultSwitches } from './faults.js'
+import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
+import type { Site } from './site.js'
+
+type Claims = Readonly<Record<string, unknown>>
+
+/** Sign in with Apple: ID tokens, the code exchange with its signed client secret, revocation. */
+export interface LocalApple extends FaultSwitches {
+  /** For the `apple` provider. The key is made at start; its public part is the only one that Apple accepts. */
+  readonly options: {
+    readonly clientIds: string[]
+    readonly teamId: string
+    readonly keyId: string
+    readonly privateKey: string
+    readonly endpoints: { readonly jwks: string, readonly token: string, readonly revoke: string }
+  }
+  /** An ID token that is good as it stands; `undefined` leaves a claim out. */
+  idToken (claims?: Claims, header?: HeaderOverrides): Promise<string>
+  /** A code that is good once, for five minutes; its exchange brings an ID token with these claims. */
+  authorizationCode (claims?: Claims, options?: CodeOptions): string
+  /** Whether an access or refresh token from a code exchange has been revoked. */
+  isRevoked (token: string): boolean
+  rotate (options?: RotateOptions): Promise<void>
+}
+
+const DAY = 86_400
+
+export function localApple (site: Site): LocalApple {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const clientIds = ['com.example.ios', 'com.example.web']
+  const team: AppleTeam = { teamId: 'TEST000000', keyId: 'KEY0000000', publicKey, clientIds }
+  const keys = createKeyRing({ name: 'apple', algorithm: 'RS256', members: { alg: 'RS256' } })
+  const codes = createAuthorizationCodes<Claims>(site.clock, 'com.example.ios', 300)
+  const sessions = new Map<string, AppleSession>()
+
+  async function idToken (claims: Claims = {}, header: HeaderOverrides = {}): Promise<string> {
+    const now = site.clock.now()
+    return await keys.sign({
+      iss: 'https://appleid.apple.com',
+      aud: clientIds[0],
+      sub: '001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234',
+      email: 'person@privaterelay.appleid.com',
+      email_verified: true,
+      is_private_email: true,
+      nonce_supported: true,
+      auth_time: now,
+      iat: now,
+      exp: now + DAY,
+      ...claims
+    }, header)
+  }
+
+  site.get(/^\/auth\/keys$/, call => keys.keySet(call.headers['if-none-match']))
+  serveAppleTokens(site, { team, codes, sessions, idToken })
+
+  return {
+    ...site.faults.switches,
+    options: {
+      clientIds,
+      teamId: team.teamId,
+      keyId: team.keyId,
+      privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      endpoints: { jwks: `${site.url}/auth/keys`, token: `${site.url}/auth/token`, revoke: `${site.url}/auth/revoke` }
+    },
+    idToken,
+    authorizationCode: (claims = {}, options = {}) => codes.issue(claims, options),
+    isRevoked: token => sessions.get(token)?.revoked === true,
+    rotate: keys.rotate
+  }
+}

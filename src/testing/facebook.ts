@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto'
+import { serveGraph, type GraphSwitches, type GraphToken } from './facebook-graph.js'
+import type { FaultSwitches } from './faults.js'
+import { isGraphErrorCode, type GraphErrorCode } from './graph-errors.js'
+import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
+import type { Site } from './site.js'
+
+/** A person on Facebook, as the app sees them. */
+export interface FacebookPerson {
+  /** App-scoped id: a digit string. @default '10158000000000001' */
+  id?: string
+  /** @default 'Test Person' */
+  name?: string
+  /** Known to the app only where the person consented: without one, `/me` has no such member. */
+  email?: string
+  /** URL. */
+  picture?: string
+}
+
+/** What differs from a good token of this app. */
+export interface FacebookTokenOverrides {
+  /** Another app's token: `debug_token` refuses to look at it, as the Graph does (400, code 100). */
+  appId?: string
+  /** Let `debug_token` answer even so, with the other `app_id`: then your server's own check must refuse it. */
+  inspectable?: boolean
+  /** @default 'USER' */
+  type?: string
+  /** @default public_profile, and email where the person has one */
+  scopes?: readonly string[]
+  /** Seconds since the epoch; `0` never expires. @default in 60 days */
+  expiresAt?: number
+  /** Seconds since the epoch. @default in 90 days */
+  dataAccessExpiresAt?: number
+  /** Seconds since the epoch. @default now */
+  issuedAt?: number
+  /** `false`: the session was ended by Facebook. @default true */
+  valid?: boolean
+}
+
+/** Facebook: the Graph for classic tokens, and Limited Login. */
+export interface LocalFacebook extends FaultSwitches {
+  /** For the `facebook` provider. */
+  readonly options: { readonly appId: string, readonly appSecret: string, readonly endpoints: { readonly graph: string, readonly jwks: string } }
+  /** A classic access token, known to the Graph. */
+  accessToken (person?: FacebookPerson, overrides?: FacebookTokenOverrides): string
+  /** An ID token of Limited Login. Claims as given; `undefined` leaves one out. */
+  idToken (claims?: Readonly<Record<string, unknown>>, header?: HeaderOverrides): Promise<string>
+  /** Makes the Graph answer every call with this error; `false` ends it. */
+  graphError (code: GraphErrorCode | false): void
+  /** Sends ids as JSON numbers, exact to the last digit, and no longer as strings. */
+  numericIds (on: boolean): void
+  rotate (options?: RotateOptions): Promise<void>
+}
+
+// Both kinds of token speak of the same person unless told otherwise.
+const SUBJECT = '10158000000000001'
+const DAY = 86_400
+
+export function localFacebook (site: Site): LocalFacebook {
+  const appId = '1015800000000042'
+  const appSecret = randomBytes(16).toString('hex')
+  const keys = createKeyRing({ name: 'limited-login', algorithm: 'RS256', members: { alg: 'RS256' } })
+  const tokens = new Map<string, GraphToken>()
+  const switches: GraphSwitches = { error: false, numericIds: false }
+  serveGraph(site, { appId, appSecret }, tokens, switches)
+  // https://developers.facebook.com/documentation/facebook-login/ios/limited-login/token
+  site.get(/^\/\.well-known\/oauth\/openid\/jwks\/$/, call => keys.keySet(call.headers['if-none-match']))
+
+  return {
+    ...site.faults.switches,
+    options: { appId, appSecret, endpoints: { graph: site.url, jwks: `${site.url}/.well-known/oauth/openid/jwks/` } },
+    accessToken (person = {}, overrides = {}) {
+      const token = `EAA${randomBytes(48).toString('hex')}`
+      tokens.set(token, { ...goodToken(appId, site.clock.now(), person), ...overrides })
+      return token
+    },
+    async idToken (claims = {}, header = {}) {
+      const now = site.clock.now()
+      return await keys.sign({
+        iss: 'https://www.facebook.com',
+        aud: appId,
+        sub: SUBJECT,
+        iat: now,
+        exp: now + 3600,
+        jti: randomBytes(12).toString('hex'),
+        name: 'Test Person',
+        ...claims
+      }, header)
+    },
+    graphError (code) {
+      if (code !== false && !isGraphErrorCode(code)) throw new TypeError('graphError takes a code that it knows, or false')
+      switches.error = code
+    },
+    numericIds (on) { switches.numericIds = on },
+    rotate: keys.rotate
+  }
+}
+
+function goodToken (appId: string, now: number, person: FacebookPerson): GraphToken {
+  return {
+    user: { id: SUBJECT, name: 'Test Person', ...person },
+    appId,
+    application: 'Test App',
+    type: 'USER',
+    scopes: person.email === undefined ? ['public_profile'] : ['email', 'public_profile'],
+    issuedAt: now,
+    expiresAt: now + 60 * DAY,
+    dataAccessExpiresAt: now + 90 * DAY,
+    valid: true,
+    inspectable: false
+  }
+}

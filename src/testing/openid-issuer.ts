@@ -1,0 +1,72 @@
+import type { FaultSwitches } from './faults.js'
+import { createKeyRing, type HeaderOverrides, type KeySlot, type RotateOptions } from './signing-keys.js'
+import { json, type Site } from './site.js'
+
+/** An issuer of ID tokens, made of the options of its provider. */
+export interface LocalIssuer<Options> extends FaultSwitches {
+  /** For the provider of that name. */
+  readonly options: Options
+  /**
+   * An ID token that is good as it stands. Claims as given replace those of a good one, `undefined` leaves one out;
+   * so a test writes only what is wrong: `idToken({ aud: 'another' })`, `idToken({}, { alg: 'none' })`.
+   */
+  idToken (claims?: Readonly<Record<string, unknown>>, header?: HeaderOverrides): Promise<string>
+  /** New signing keys. The old ones leave the key set, unless they are kept. */
+  rotate (options?: RotateOptions): Promise<void>
+}
+
+/** Any OpenID Connect issuer: discovery, a key set, ID tokens signed with RS256, PS256, ES256 or EdDSA. */
+export type LocalOidc = LocalIssuer<{ readonly issuer: string, readonly clientIds: string[] }>
+
+/** Google: a key set, and ID tokens of `https://accounts.google.com`. */
+export type LocalGoogle = LocalIssuer<{ readonly clientIds: string[], readonly endpoints: { readonly jwks: string } }>
+
+const OIDC_KEYS: readonly [KeySlot, ...KeySlot[]] = [
+  { name: 'rsa', algorithm: 'RS256', members: { alg: 'RS256' } },
+  { name: 'rsa-pss', algorithm: 'PS256', members: { alg: 'PS256' } },
+  { name: 'p-256', algorithm: 'ES256', members: { alg: 'ES256' } },
+  { name: 'ed25519', algorithm: 'EdDSA', members: { alg: 'EdDSA' } }
+]
+
+export function localOidc (site: Site): LocalOidc {
+  const jwks = `${site.url}/jwks`
+  const clientIds = ['test-ios', 'test-android', 'test-web']
+  // OpenID Connect Discovery 1.0, 3 and 4; without the endpoints of redirect logins, which are not served here.
+  site.get(/^\/\.well-known\/openid-configuration$/, () => json(200, {
+    issuer: site.url,
+    jwks_uri: jwks,
+    response_types_supported: ['code'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: OIDC_KEYS.map(key => key.algorithm)
+  }))
+  return { ...issuer(site, OIDC_KEYS, { iss: site.url, aud: clientIds[0], sub: 'user-1' }), options: { issuer: site.url, clientIds } }
+}
+
+export function localGoogle (site: Site): LocalGoogle {
+  const clientIds = ['ios', 'android', 'web'].map(platform => `1042-${platform}.apps.googleusercontent.com`)
+  // https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload
+  const good = {
+    iss: 'https://accounts.google.com',
+    azp: clientIds[0],
+    aud: clientIds[0],
+    sub: '110169484474386276334',
+    email: 'person@example.com',
+    email_verified: true,
+    name: 'Test Person'
+  }
+  const keys: readonly [KeySlot] = [{ name: 'google', algorithm: 'RS256', members: { alg: 'RS256' } }]
+  return { ...issuer(site, keys, good), options: { clientIds, endpoints: { jwks: `${site.url}/jwks` } } }
+}
+
+function issuer (site: Site, slots: readonly [KeySlot, ...KeySlot[]], good: Readonly<Record<string, unknown>>): Omit<LocalIssuer<never>, 'options'> {
+  const keys = createKeyRing(...slots)
+  site.get(/^\/jwks$/, call => keys.keySet(call.headers['if-none-match']))
+  return {
+    ...site.faults.switches,
+    rotate: keys.rotate,
+    async idToken (claims = {}, header = {}) {
+      const now = site.clock.now()
+      return await keys.sign({ ...good, iat: now, exp: now + 3600, ...claims }, header)
+    }
+  }
+}
