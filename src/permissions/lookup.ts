@@ -1,0 +1,66 @@
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { Deadlines } from '../deadline.js'
+import { errors } from '../errors.js'
+import type { Identity, ProviderTokens } from '../identity.js'
+import { readPermissions, type GrantedPermissions, type Permissions } from './permissions.js'
+
+export interface LookupContext {
+  request: FastifyRequest
+  reason: 'login' | 'refresh'
+  /** Aborted at the deadline (`lookupTimeout`) and when the server closes. */
+  signal: AbortSignal
+  /** What a code exchange brought, such as Apple's refresh token. Not enumerable, never stored or logged here. */
+  readonly providerTokens: ProviderTokens | null
+}
+
+/**
+ * The application's answer to: what may this identity do here? `null` denies access.
+ * It runs at each login and at each refresh.
+ */
+export type PermissionLookup = (identity: Identity, context: LookupContext) => Permissions | null | Promise<Permissions | null>
+
+/** Why the lookup runs, and for which request. */
+export interface LookupOccasion {
+  request: FastifyRequest
+  reason: 'login' | 'refresh'
+  providerTokens: ProviderTokens | null
+}
+
+/** The application's lookup within its deadline, its answer checked. */
+export type GuardedLookup = (identity: Identity, occasion: LookupOccasion) => Promise<GrantedPermissions>
+
+/** The default lookup: everyone whom a provider vouches for is `authenticated`. */
+export const everyoneProven: PermissionLookup = () => ({ level: 'authenticated' })
+
+export function createLookup (lookup: PermissionLookup, milliseconds: number, deadlines: Deadlines): GuardedLookup {
+  return async (identity, occasion) => {
+    const answer = await ask(identity, occasion)
+    if (answer === null) throw new errors.AccessDeniedError()
+    return check(answer, occasion.request.log)
+  }
+
+  async function ask (identity: Identity, { request, reason, providerTokens }: LookupOccasion): Promise<unknown> {
+    try {
+      return await deadlines.within(milliseconds, signal => {
+        const context = Object.defineProperty({ request, reason, signal, providerTokens: null }, 'providerTokens', { value: providerTokens, enumerable: false })
+        return lookup(identity, context)
+      })
+    } catch (thrown) {
+      throw failed(thrown, request.log)
+    }
+  }
+}
+
+function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
+  try {
+    return readPermissions(answer)
+  } catch (thrown) {
+    throw failed(thrown, log)
+  }
+}
+
+/** What the application's own callback threw is logged whole, for its developers, and never answered. */
+function failed (thrown: unknown, log: FastifyBaseLogger): Error {
+  log.error({ err: thrown }, 'the permission lookup failed')
+  return new errors.LookupFailedError(undefined, { cause: thrown })
+}
