@@ -1,0 +1,117 @@
+import { isUserLevel, type UserLevel } from '../permissions/level.js'
+import { reservedClaims, type ExtraClaims, type GrantedPermissions, type Permission } from '../permissions/permissions.js'
+
+/** The user whom an access token speaks of. Frozen, to its depth. Times are seconds since the epoch. */
+export interface User {
+  readonly id: string
+  /** The provider that vouched, and its id of the user; null for a token that the application issued itself. */
+  readonly provider: string | null
+  readonly subject: string | null
+  readonly level: UserLevel
+  readonly permissions: readonly Permission[]
+  /** The application's extra claims, and only these. */
+  readonly claims: Readonly<ExtraClaims>
+  readonly tokenId: string
+  readonly sessionId: string | null
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
+/** Who receives an access token, and what it says. */
+export interface Grantee {
+  userId: string
+  granted: GrantedPermissions
+  /** Who vouched; absent for a token that the application issues itself. */
+  vouched?: { provider: string, subject: string, clientId: string | null }
+  sessionId?: string
+  tokenId: string
+}
+
+export interface ClaimRules {
+  issuer: string
+  audience: string
+  /** Seconds. */
+  lifetime: number
+  /** Seconds. */
+  tolerance: number
+}
+
+/** No access token lives longer, whatever it says. Seconds. */
+export const longestLifetime = 86400
+
+/** The claims of a new access token (RFC 9068, 2.2), at `now` in seconds. */
+export function writeClaims ({ userId, granted, vouched, sessionId, tokenId }: Grantee, rules: ClaimRules, now: number): Record<string, unknown> {
+  return {
+    iss: rules.issuer,
+    aud: rules.audience,
+    sub: userId,
+    client_id: vouched?.clientId ?? rules.audience,
+    iat: now,
+    exp: now + rules.lifetime,
+    jti: tokenId,
+    ...(vouched !== undefined && { idp: vouched.provider }),
+    ...(vouched !== undefined && userId !== `${vouched.provider}:${vouched.subject}` && { idp_sub: vouched.subject }),
+    ...(sessionId !== undefined && { sid: sessionId }),
+    level: granted.level,
+    permissions: granted.permissions,
+    ...granted.claims
+  }
+}
+
+/**
+ * The user of a payload whose signature is good, or null: the claims are not what this server writes, or not for it.
+ * Whether the token has expired is asked separately, so that an expired one can be told from a foreign one.
+ */
+export function readUser (payload: Record<string, unknown>, rules: ClaimRules, now: number): User | null {
+  const { iss, aud, sub, client_id: clientId, iat, exp, nbf, jti, idp = null, idp_sub: idpSubject = null, sid = null, level, permissions } = payload
+  if (iss !== rules.issuer || aud !== rules.audience) return null
+  if (!isText(sub) || !isText(jti) || !isText(clientId) || !isTextOrNull(idp) || !isTextOrNull(idpSubject) || !isTextOrNull(sid)) return null
+  if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > now + longestLifetime + rules.tolerance) return null
+  if (nbf !== undefined && (!isTime(nbf) || nbf > now + rules.tolerance)) return null
+  if (!isUserLevel(level) || !isNames(permissions)) return null
+  return deepFreeze({
+    id: sub,
+    provider: idp,
+    subject: idp === null ? null : idpSubject ?? (sub.startsWith(`${idp}:`) ? sub.slice(idp.length + 1) : null),
+    level,
+    permissions,
+    claims: extraClaims(payload),
+    tokenId: jti,
+    sessionId: sid,
+    issuedAt: iat,
+    expiresAt: exp
+  })
+}
+
+/** RFC 7519, 4.1.4: on or after `exp` it is not accepted. */
+export function hasExpired (expiresAt: number, tolerance: number, now: number): boolean {
+  return now >= expiresAt + tolerance
+}
+
+function isText (value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}
+
+function isTextOrNull (value: unknown): value is string | null {
+  return value === null || isText(value)
+}
+
+function isTime (value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+}
+
+function isNames (value: unknown): value is Permission[] {
+  return Array.isArray(value) && value.every(name => typeof name === 'string')
+}
+
+function extraClaims (payload: Record<string, unknown>): ExtraClaims {
+  return Object.fromEntries(Object.entries(payload).filter(([name]) => !reservedClaims.has(name)))
+}
+
+function deepFreeze<T> (value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(deepFreeze)
+    Object.freeze(value)
+  }
+  return value
+}

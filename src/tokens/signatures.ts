@@ -1,0 +1,50 @@
+import fastifyJwt, { type FastifyJWTOptions, type JWT } from '@fastify/jwt'
+import type { FastifyInstance } from 'fastify'
+import type { ServerKey } from './keys.js'
+
+/** Signs claims, and checks signatures, with one key. */
+export interface Signatures {
+  readonly key: ServerKey
+  /** The compact token. */
+  sign (claims: Record<string, unknown>): string
+  /** The payload of a token whose signature is good; throws otherwise, anything. */
+  verify (token: string): unknown
+}
+
+let registrations = 0
+
+/**
+ * One registration of @fastify/jwt for each key, in a scope of its own and under a namespace of its own:
+ * only so does it live beside a registration of the application's, in either order. The functions are taken
+ * out into a closure and the namespace is removed again, so that nothing but this package can sign with it.
+ */
+export async function registerSignatures (app: FastifyInstance, keys: readonly ServerKey[]): Promise<readonly Signatures[]> {
+  const signatures: Signatures[] = []
+  await app.register(async scope => {
+    for (const key of keys) signatures.push(await registerKey(scope, key))
+  })
+  return signatures
+}
+
+async function registerKey (scope: FastifyInstance, key: ServerKey): Promise<Signatures> {
+  const namespace = `tokenExchange${registrations++}`
+  await scope.register(fastifyJwt, { ...optionsOf(key), namespace, decoratorName: `${namespace}User` })
+  const namespaces = scope.getDecorator<Record<string, JWT>>('jwt')
+  const { sign, verify } = namespaces[namespace] ?? raise(namespace)
+  Reflect.deleteProperty(namespaces, namespace)
+  return { key, sign: claims => sign(claims), verify: token => verify(token) }
+}
+
+function raise (namespace: string): never {
+  throw new Error(`@fastify/jwt did not register ${namespace}`)
+}
+
+// The claims are checked by claims.ts, which knows them all; here the library checks the signature.
+function optionsOf ({ algorithm, kid, signWith, verifyWith }: ServerKey): FastifyJWTOptions {
+  const pair = signWith === null ? { public: verifyWith } : { private: signWith, public: verifyWith }
+  return {
+    secret: algorithm === 'HS256' ? verifyWith : pair,
+    sign: { algorithm, kid, header: { alg: algorithm, typ: 'at+jwt' } },
+    verify: { algorithms: [algorithm], checkTyp: 'at+jwt', cache: false, ignoreExpiration: true, ignoreNotBefore: true }
+  }
+}
