@@ -1,0 +1,27 @@
+import fastifyCors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+import { errors } from '../errors.js'
+import type { CredentialHeaders } from './credentials.js'
+
+/** Browsers of these origins may call the application. */
+export interface CorsOptions {
+  /** Exact origins such as `https://www.example.com`; neither `*` nor `null`. */
+  origins: readonly string[]
+}
+
+/**
+ * Registers @fastify/cors for the application, so that browser clients can read answers and refusals.
+ * The master key's header is not allowed: a key of operations has no business in a browser.
+ *
+ * @throws errors.OptionInvalidError if the application has registered it already
+ */
+export async function registerCors (app: FastifyInstance, { origins }: CorsOptions, headers: CredentialHeaders): Promise<void> {
+  if (app.hasPlugin('@fastify/cors')) throw new errors.OptionInvalidError('cors: the application has registered @fastify/cors already; use one of the two')
+  await app.register(fastifyCors, {
+    origin: [...origins],
+    methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE'],
+    allowedHeaders: ['Authorization', 'Content-Type', headers.token, headers.applicationKey],
+    exposedHeaders: ['WWW-Authenticate', 'Retry-After', 'ETag', 'Link', 'Location'],
+    strictPreflight: false
+  })
+}

@@ -1,0 +1,22 @@
+import type { FastifyReply } from 'fastify'
+import { codeOf } from '../errors.js'
+
+// RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
+const challenges: ReadonlyMap<string | undefined, string> = new Map([
+  ['AUTH_ERR_CREDENTIAL_MISSING', 'Bearer'],
+  ['AUTH_ERR_REQUEST_INVALID', 'Bearer error="invalid_request"'],
+  ['AUTH_ERR_TOKEN_INVALID', 'Bearer error="invalid_token"'],
+  ['AUTH_ERR_TOKEN_EXPIRED', 'Bearer error="invalid_token"'],
+  ['AUTH_ERR_TOKEN_REVOKED', 'Bearer error="invalid_token"'],
+  ['AUTH_ERR_LEVEL_INSUFFICIENT', 'Bearer error="insufficient_scope"'],
+  ['AUTH_ERR_PERMISSION_MISSING', 'Bearer error="insufficient_scope"']
+])
+
+/**
+ * Puts the challenge of a refusal on the reply. Not on the error: an application's error handler drops
+ * the headers of an error, and keeps those of the reply.
+ */
+export function challenge (reply: FastifyReply, refusal: unknown): void {
+  const value = challenges.get(codeOf(refusal))
+  if (value !== undefined) reply.header('www-authenticate', value)
+}
