@@ -1,0 +1,31 @@
+import { errors } from '../errors.js'
+import type { AuthorizationGrant, GrantType } from '../identity.js'
+
+const grantTypes = ['access_token', 'id_token', 'authorization_code'] as const satisfies readonly GrantType[]
+
+/** The members of a request's body. Nothing here is inherited, whatever the client sent. */
+export type Members = ReadonlyMap<string, unknown>
+
+/**
+ * The authorization grant in a body: exactly one, of a kind that the provider takes. Other members are not read.
+ *
+ * @throws errors.RequestInvalidError
+ */
+export function readGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
+  const [type, another] = grantTypes.filter(name => members.has(name))
+  if (type === undefined || another !== undefined) throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
+  if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
+  return {
+    type,
+    token: text(members, type),
+    ...(members.has('nonce') && { nonce: text(members, 'nonce') }),
+    ...(members.has('redirect_uri') && { redirectUri: text(members, 'redirect_uri') }),
+    ...(members.has('code_verifier') && { codeVerifier: text(members, 'code_verifier') })
+  }
+}
+
+function text (members: Members, name: string): string {
+  const value = members.get(name)
+  if (typeof value !== 'string' || value === '') throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+  return value
+}

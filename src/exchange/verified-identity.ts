@@ -1,0 +1,49 @@
+import { errors } from '../errors.js'
+import type { Identity, ProviderTokens } from '../identity.js'
+import type { Verified } from './verification.js'
+
+const longestSubject = 255
+
+/**
+ * What a provider answered, as an {@link Identity}: complete and frozen.
+ *
+ * @throws errors.ProviderUnavailableError when it answered junk
+ */
+export function readIdentity (provider: string, answer: unknown): Verified {
+  if (!isRecord(answer)) throw junk('no object')
+  const { subject, clientId, email, emailVerified = 'unknown', name, picture, locale, claims = {} } = answer
+  if (typeof subject !== 'string' || subject === '' || subject.length > longestSubject) throw junk('subject')
+  if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw junk('emailVerified')
+  if (!isRecord(claims)) throw junk('claims')
+  const identity: Identity = Object.freeze({
+    provider,
+    subject,
+    clientId: textOrNull(clientId, 'clientId'),
+    email: textOrNull(email, 'email'),
+    emailVerified,
+    name: textOrNull(name, 'name'),
+    picture: textOrNull(picture, 'picture'),
+    locale: textOrNull(locale, 'locale'),
+    claims: Object.freeze({ ...claims })
+  })
+  return { identity, providerTokens: readProviderTokens(Reflect.get(answer, 'providerTokens')) }
+}
+
+function textOrNull (value: unknown, member: string): string | null {
+  if (value === undefined || value === null) return null
+  if (typeof value !== 'string') throw junk(member)
+  return value
+}
+
+function readProviderTokens (value: unknown): ProviderTokens | null {
+  if (!isRecord(value)) return null
+  return typeof value.refreshToken === 'string' ? { refreshToken: value.refreshToken } : {}
+}
+
+function junk (member: string): Error {
+  return new errors.ProviderUnavailableError(`the provider's verify() answered junk: ${member}`)
+}
+
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,62 @@
+import type { FastifyInstance } from 'fastify'
+import { errors } from '../errors.js'
+import type { Members } from '../exchange/grant.js'
+
+/** Bytes; the largest grants are ID tokens of a few KiB. */
+export const bodyLimit = 32 * 1024
+
+/**
+ * The parsers of this scope's routes: JSON and forms, strictly. They take the place of the inherited ones, so that
+ * neither an application's parser, its schemas nor Ajv's coercion decides what a grant is.
+ */
+export function parseBodiesStrictly (scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => parse(readJson, body, done))
+  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (_request, body, done) => parse(readForm, body, done))
+}
+
+function parse (read: (text: string) => Members, body: string | Buffer, done: (error: Error | null, body?: Members) => void): void {
+  let members: Members
+  try {
+    members = read(typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch {
+    // The parser's own message quotes the body: no cause here.
+    return done(new errors.RequestInvalidError('the body cannot be parsed'))
+  }
+  done(null, members)
+}
+
+function readJson (text: string): Members {
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object')
+  refuseRepeated(topLevelNames(text))
+  return new Map(Object.entries(value))
+}
+
+function readForm (text: string): Members {
+  const parameters = new URLSearchParams(text)
+  refuseRepeated([...parameters.keys()])
+  return new Map(parameters)
+}
+
+/** RFC 8259, 4 and RFC 6749, 3.2: a name stands once, or two readers may see two different bodies. */
+function refuseRepeated (names: readonly string[]): void {
+  if (new Set(names).size !== names.length) throw new TypeError('a repeated member')
+}
+
+/** The names of the outermost object of a text that is valid JSON. */
+function topLevelNames (text: string): string[] {
+  const names: string[] = []
+  let depth = 0
+  for (const [token, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
+    if (token === '{' || token === '[') depth++
+    else if (token === '}' || token === ']') depth--
+    else if (depth === 1 && colon !== undefined) names.push(String(JSON.parse(token.slice(0, -colon.length))))
+  }
+  return names
+}
+
+/** The members of a parsed body; a request without one has none. */
+export function membersOf (body: unknown): Members {
+  return body instanceof Map ? body : new Map<string, unknown>()
+}
