@@ -14,7 +14,9 @@ const rooms = {
   sessions: [...words, 'permissions', 'tokens', 'deadline'],
   exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
   guards: [...words, 'permissions', 'tokens', 'sessions'],
-  options: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
+  'option-values': words,
+  options: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'guards'],
+  administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
   routes: [...words, 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
   testing: [...words, 'http', 'sessions']
 }

@@ -1,0 +1,96 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { createDeadlines, type Deadlines } from './deadline.js'
+import { errors } from './errors.js'
+import { createExchange, type Exchange } from './exchange/exchange.js'
+import { createVerification } from './exchange/verification.js'
+import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
+import { registerCors } from './guards/cors.js'
+import { createCredentialReader } from './guards/credentials.js'
+import type { Auth } from './guards/decide.js'
+import { createGuards, defaultGuard, kAuth, kOwnRoute, readAuth, type Guards } from './guards/guards.js'
+import { createKeyMatcher } from './guards/keys.js'
+import { resolveOptions, type ResolvedOptions, type TokenExchangeOptions } from './options.js'
+import { createLookup } from './permissions/lookup.js'
+import { loginRoute } from './routes/login.js'
+import { prepareOwnRoutes } from './routes/own-routes.js'
+import { createAdministration, type TokenExchange } from './administration.js'
+import { createIssuer, type Issuer } from './tokens/issuer.js'
+import { registerSignatures } from './tokens/signatures.js'
+import { createVerifier } from './tokens/verifier.js'
+
+declare module 'fastify' {
+  interface FastifyInstance extends Guards {
+    /** Access tokens outside of the plugin's own routes. */
+    readonly tokenExchange: TokenExchange
+  }
+
+  interface FastifyRequest {
+    /** Who calls. @throws errors.NotGuardedError on a route that no guard protects */
+    readonly auth: Auth
+    [kAuth]: Auth | null
+  }
+
+  interface FastifyContextConfig {
+    [kOwnRoute]?: true
+  }
+}
+
+const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
+  const options = await resolveOptions(given)
+  const deadlines = createDeadlines()
+  app.addHook('preClose', done => { deadlines.close(); done() })
+  if (options.cors !== null) await registerCors(app, options.cors, options.headers)
+
+  const rules = { issuer: options.issuer, audience: options.audience, lifetime: options.accessTokenLifetime, tolerance: options.clockTolerance }
+  const signatures = await registerSignatures(app, options.keys)
+  const issue = createIssuer(signatures, rules)
+  const authenticator = createAuthenticator({
+    verify: createVerifier(signatures, rules),
+    tolerance: options.clockTolerance,
+    matchApplication: createKeyMatcher(options.applicationKeys),
+    matchMaster: createKeyMatcher(options.masterKeys)
+  })
+
+  decorate(app, options, authenticator, issue)
+  if (options.providers.size > 0) await registerRoutes(app, options, buildExchange(options, deadlines, issue))
+}
+
+function decorate (app: FastifyInstance, options: ResolvedOptions, authenticator: Authenticator, issue: Issuer): void {
+  const guards = createGuards({ authenticator, readCredentials: createCredentialReader(options.headers) })
+  app.decorateRequest(kAuth, null)
+  app.decorateRequest('auth', { getter () { return readAuth(this) } })
+  app.decorate('requireLevel', guards.requireLevel)
+  app.decorate('requirePermission', guards.requirePermission)
+  app.decorate('requireAnyPermission', guards.requireAnyPermission)
+  app.decorate('requireUser', guards.requireUser)
+  app.decorate('tokenExchange', createAdministration(authenticator, issue))
+  if (options.defaultLevel === null) return
+  if (!isRoot(app)) throw new errors.OptionInvalidError('defaultLevel can only be set where the plugin is registered in the root scope')
+  app.addHook('preParsing', defaultGuard(guards, options.defaultLevel))
+}
+
+// An encapsulated scope inherits from its parent; only the root inherits from nothing of Fastify's.
+function isRoot (app: FastifyInstance): boolean {
+  return Object.getPrototypeOf(app) === Object.prototype
+}
+
+function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions, deadlines: Deadlines, issue: Issuer): Exchange {
+  const limits = { milliseconds: providerTimeout, concurrency, deadlines }
+  return createExchange({
+    providers: new Map(Array.from(providers, ([name, provider]) => [name, { accepts: provider.accepts, verify: createVerification(name, provider, limits) }])),
+    lookup: createLookup(permissions, lookupTimeout, deadlines),
+    issue
+  })
+}
+
+async function registerRoutes (app: FastifyInstance, { prefix, rateLimit }: ResolvedOptions, exchange: Exchange): Promise<void> {
+  const config = { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) }
+  await app.register(async scope => {
+    prepareOwnRoutes(scope)
+    loginRoute(scope, exchange, config)
+  }, { prefix })
+}
+
+/** The plugin: `await app.register(tokenExchange, options)`. */
+export const tokenExchange = fp(plugin, { name: 'fastify-token-exchange', fastify: '5.x' })
