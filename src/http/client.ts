@@ -1,0 +1,102 @@
+import { Agent, request, type Dispatcher } from 'undici'
+import { codeOf, errors } from '../errors.js'
+import { decodeUtf8, parseJson } from './json.js'
+
+/** Bytes of an answer, at most. */
+const MAX_BYTES = 512 * 1024
+/** Milliseconds for one call, all in all. */
+const TOTAL_TIME = 5000
+
+export interface JsonRequest {
+  headers?: Record<string, string>
+  /** Sent by POST as application/x-www-form-urlencoded. */
+  form?: Record<string, string>
+  /** Sent by POST as application/json. */
+  json?: unknown
+  /** The caller's deadline, which may cover several calls. */
+  signal?: AbortSignal | undefined
+}
+
+/** An answer of 2xx, 304 or 4xx (429 aside). */
+export interface JsonAnswer {
+  status: number
+  headers: Dispatcher.ResponseData['headers']
+  /** Undefined where the body is empty, or of a 4xx not JSON. Integers beyond 2^53 are strings of digits. */
+  body: unknown
+}
+
+// No redirects and no decompression: undici adds neither unless an interceptor is composed in.
+const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_TIME }, headersTimeout: TOTAL_TIME, bodyTimeout: TOTAL_TIME })
+
+/**
+ * One guarded call to an identity provider: at most 5 s in all and 512 KiB, no redirects, no compression, JSON only
+ * (whatever its content type says).
+ *
+ * @throws errors.ProviderUnavailableError for everything that is not an answer: network errors, timeouts, 3xx, 5xx, 429, junk
+ */
+export async function requestJson (url: string, options: JsonRequest = {}): Promise<JsonAnswer> {
+  try {
+    return await withinTotalTime(options.signal, async signal => {
+      const response = await request(url, { dispatcher: agent, signal, ...describe(options) })
+      refuseNonAnswers(response)
+      const text = decodeUtf8(await response.body.bytes())
+      return { status: response.statusCode, headers: response.headers, body: readBody(text, response.statusCode) }
+    })
+  } catch (error) {
+    throw codeOf(error) === errors.ProviderUnavailableError.code ? error : new errors.ProviderUnavailableError(reasonOf(error))
+  }
+}
+
+// By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
+async function withinTotalTime<T> (outer: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const abort = () => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline'))
+  const timer = setTimeout(abort, TOTAL_TIME)
+  outer?.addEventListener('abort', abort, { once: true })
+  if (outer?.aborted === true) abort()
+  try {
+    return await work(controller.signal)
+  } finally {
+    clearTimeout(timer)
+    outer?.removeEventListener('abort', abort)
+  }
+}
+
+function describe ({ headers, form, json }: JsonRequest) {
+  const common = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'fastify-token-exchange' }
+  if (form !== undefined) {
+    const body = new URLSearchParams(form).toString()
+    return { method: 'POST' as const, body, headers: { ...common, 'content-type': 'application/x-www-form-urlencoded', ...headers } }
+  }
+  if (json !== undefined) {
+    return { method: 'POST' as const, body: JSON.stringify(json), headers: { ...common, 'content-type': 'application/json', ...headers } }
+  }
+  return { method: 'GET' as const, headers: { ...common, ...headers } }
+}
+
+function refuseNonAnswers (response: Dispatcher.ResponseData): void {
+  const { statusCode, headers, body } = response
+  const encoding = headers['content-encoding'] ?? 'identity'
+  const isAnswer = (statusCode >= 200 && statusCode < 300) || statusCode === 304 || (statusCode >= 400 && statusCode < 500 && statusCode !== 429)
+  if (isAnswer && encoding === 'identity' && !(Number(headers['content-length']) > MAX_BYTES)) return
+  // Whatever it goes on sending is not read; the connection ends here.
+  body.on('error', () => {}).destroy()
+  throw new errors.ProviderUnavailableError(isAnswer ? 'the answer is compressed or too large' : `status ${statusCode}`)
+}
+
+function readBody (text: string, status: number): unknown {
+  if (text === '') return undefined
+  try {
+    return parseJson(text).exact
+  } catch {
+    // A refusal is told by its status; its body is often a web server's page.
+    if (status >= 400) return undefined
+    throw new errors.ProviderUnavailableError(`status ${status}, the answer is not JSON`)
+  }
+}
+
+// Never the message: it holds addresses. Codes of Node and undici are words such as ECONNREFUSED.
+function reasonOf (error: unknown): string {
+  const code = codeOf(error)
+  return code !== undefined && /^[A-Z][A-Z0-9_]{2,50}$/.test(code) ? code : 'the answer cannot be read'
+}

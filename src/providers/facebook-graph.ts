@@ -1,0 +1,81 @@
+import { createHmac } from 'node:crypto'
+import { errors } from '../errors.js'
+import type { VerifiedIdentity } from '../identity.js'
+import { requestJson } from '../http/client.js'
+import { isObject, type JsonObject } from '../http/json.js'
+import { exactId, textOrNull } from './openid-claims.js'
+
+/** One Facebook app, as the Graph API knows it. */
+export interface GraphApp { graph: string, appId: string, appSecret: string }
+
+/** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
+const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
+
+/**
+ * Verifies a classic user access token.
+ *
+ * @see https://developers.facebook.com/docs/facebook-login/guides/access-tokens/debugging debug_token
+ * @see https://developers.facebook.com/docs/facebook-login/security#appsecret appsecret_proof
+ * @see https://developers.facebook.com/docs/graph-api/guides/error-handling
+ */
+export async function verifyClassicToken (app: GraphApp, token: string, signal: AbortSignal): Promise<VerifiedIdentity> {
+  const debug = await debugToken(app, token, signal)
+  const subject = checkToken(app, debug)
+  const me = await readMe(app, token, signal)
+  if (exactId(me.id) !== subject) throw new errors.GrantRejectedError('me.id')
+  return {
+    subject,
+    clientId: app.appId,
+    email: textOrNull(me.email),
+    // Facebook has confirmed an address of the user at some time, and does not say which or when.
+    emailVerified: 'unknown',
+    name: textOrNull(me.name),
+    picture: pictureOf(me),
+    locale: null,
+    claims: { ...debug, ...me }
+  }
+}
+
+async function debugToken ({ graph, appId, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {
+  const { data } = await callGraph(`${graph}/debug_token`, { input_token: token, access_token: `${appId}|${appSecret}` }, signal)
+  if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: junk')
+  return data
+}
+
+function readMe ({ graph, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {
+  const proof = createHmac('sha256', appSecret).update(token).digest('hex')
+  return callGraph(`${graph}/me`, { fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof }, signal)
+}
+
+function checkToken ({ appId }: GraphApp, data: JsonObject): string {
+  if (data.is_valid !== true) throw new errors.GrantRejectedError('is_valid')
+  if (exactId(data.app_id) !== appId) throw new errors.GrantRejectedError('app_id')
+  if (data.type !== 'USER') throw new errors.GrantRejectedError('type')
+  // 0: a token that does not expire.
+  const expiresAt = data.expires_at ?? 0
+  if (typeof expiresAt !== 'number' || (expiresAt !== 0 && expiresAt <= Date.now() / 1000)) throw new errors.GrantRejectedError('expires_at')
+  const userId = exactId(data.user_id)
+  if (userId === null || !/^\d{1,255}$/.test(userId)) throw new errors.GrantRejectedError('user_id')
+  return userId
+}
+
+async function callGraph (url: string, query: Record<string, string>, signal: AbortSignal): Promise<JsonObject> {
+  const { status, body } = await requestJson(`${url}?${new URLSearchParams(query).toString()}`, { signal })
+  if (isObject(body) && isObject(body.error)) throw refusal(body.error)
+  if (status !== 200 || !isObject(body)) throw new errors.ProviderUnavailableError(`status ${status}`)
+  return body
+}
+
+function refusal ({ code, message, is_transient: isTransient }: JsonObject): Error {
+  // Such an app's secret counts as public, so it gets no app token: nothing the user could do about.
+  if (typeof message === 'string' && /desktop app/i.test(message)) {
+    return new errors.ProviderUnavailableError('configuration: the Facebook app is configured as a desktop app, its app token is refused')
+  }
+  const reason = `error ${exactId(code) ?? 'without a code'}`.slice(0, 40)
+  const isPassing = isTransient === true || PASSING_ERRORS.includes(code)
+  return isPassing ? new errors.ProviderUnavailableError(reason) : new errors.GrantRejectedError(reason)
+}
+
+function pictureOf ({ picture }: JsonObject): string | null {
+  return isObject(picture) && isObject(picture.data) ? textOrNull(picture.data.url) : null
+}

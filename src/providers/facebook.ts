@@ -1,0 +1,60 @@
+import type { IdentityProvider } from '../identity.js'
+import { createKeySet } from '../http/key-set.js'
+import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
+import { verifyClassicToken } from './facebook-graph.js'
+import { verifyIdToken, type IdTokenRules } from './id-token.js'
+import { standardIdentity } from './id-token-provider.js'
+import { refuseWithoutNonce } from './nonce.js'
+
+export interface FacebookOptions extends IdTokenOptions {
+  appId: string
+  appSecret: string
+  endpoints?: {
+    /** Base of the Graph API, version included. @default 'https://graph.facebook.com/v23.0' */
+    graph?: string
+    /** @default 'https://limited.facebook.com/.well-known/oauth/openid/jwks/' */
+    jwks?: string
+  }
+}
+
+const ENDPOINTS = {
+  graph: 'https://graph.facebook.com/v23.0',
+  jwks: 'https://limited.facebook.com/.well-known/oauth/openid/jwks/'
+}
+
+/**
+ * Facebook Login: the classic access token, and the ID token of Limited Login, which is all that iOS gives without
+ * tracking consent. Both have the same subject. A JWT that an app posts as `access_token` is understood.
+ *
+ * @throws errors.OptionInvalidError
+ * @see https://developers.facebook.com/docs/facebook-login/limited-login/token/validating
+ */
+export function facebook (options: FacebookOptions): IdentityProvider {
+  const given = configuration('facebook', options, ['appId', 'appSecret', ...ID_TOKEN_OPTIONS], ENDPOINTS)
+  const app = { graph: given.endpoints.graph.replace(/\/+$/, ''), appId: given.text('appId'), appSecret: given.text('appSecret') }
+  const limitedLogin: IdTokenRules = {
+    algorithms: ['RS256'],
+    issuers: ['https://www.facebook.com', 'https://facebook.com'],
+    clientIds: [app.appId],
+    nonce: given.nonce,
+    nonceForms: ['raw'],
+    keys: createKeySet(given.endpoints.jwks)
+  }
+  return {
+    accepts: ['access_token', 'id_token'],
+    nonce: given.nonce,
+    replay: given.replay,
+    async verify (grant, { signal }) {
+      if (grant.type === 'id_token' || looksLikeJwt(grant.token)) {
+        return { ...standardIdentity(await verifyIdToken(limitedLogin, grant, signal)), emailVerified: 'unknown' }
+      }
+      refuseWithoutNonce(given.nonce)
+      return await verifyClassicToken(app, grant.token, signal)
+    }
+  }
+}
+
+// Classic tokens are letters and digits, without a dot.
+function looksLikeJwt (token: string): boolean {
+  return token.split('.').length === 3
+}

@@ -1,0 +1,55 @@
+import { errors } from '../errors.js'
+import type { IdentityProvider } from '../identity.js'
+import { discoverKeySet } from '../http/discovery.js'
+import { endpointUrl } from '../http/endpoint.js'
+import type { JsonObject } from '../http/json.js'
+import { ASYMMETRIC_ALGORITHMS, createKeySet } from '../http/key-set.js'
+import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
+import { idTokenProvider, standardIdentity } from './id-token-provider.js'
+
+export interface OidcOptions extends IdTokenOptions {
+  /** Exactly as in the tokens' `iss`; https (http for loopback hosts only). */
+  issuer: string
+  /** The client ids of all your apps. */
+  clientIds: readonly string[]
+  /** Asymmetric ones only. @default ['RS256', 'ES256', 'PS256', 'EdDSA'] */
+  algorithms?: readonly string[]
+  /** The user's stable id. @default the claim `sub` */
+  subject?: (claims: Readonly<Record<string, unknown>>) => string
+  /** @default the `jwks_uri` of the issuer's discovery document */
+  endpoints?: { jwks?: string }
+}
+
+/**
+ * Any issuer of OpenID Connect: ID tokens.
+ *
+ * @throws errors.OptionInvalidError
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
+ */
+export function oidc (options: OidcOptions): IdentityProvider {
+  const given = configuration('oidc', options, ['issuer', 'clientIds', 'algorithms', 'subject', ...ID_TOKEN_OPTIONS], { jwks: '' })
+  const issuer = endpointUrl(given.text('issuer'), 'oidc.issuer')
+  const algorithms = given.has('algorithms') ? given.list('algorithms') : ['RS256', 'ES256', 'PS256', 'EdDSA']
+  if (!algorithms.every(name => ASYMMETRIC_ALGORITHMS.includes(name))) throw new errors.OptionInvalidError('oidc.algorithms must be asymmetric ones')
+  const { subject } = options
+  if (subject !== undefined && typeof subject !== 'function') throw new errors.OptionInvalidError('oidc.subject must be a function')
+  return idTokenProvider({
+    algorithms,
+    issuers: [issuer],
+    clientIds: given.list('clientIds'),
+    nonce: given.nonce,
+    replay: given.replay,
+    keys: given.endpoints.jwks === '' ? discoverKeySet(issuer) : createKeySet(given.endpoints.jwks),
+    identity: token => ({ ...standardIdentity(token), ...(subject !== undefined && { subject: chosen(subject, token.claims) }) })
+  })
+}
+
+function chosen (subject: (claims: JsonObject) => string, claims: JsonObject): string {
+  try {
+    const id: unknown = subject(claims)
+    if (typeof id === 'string' && id !== '' && id.length <= 255) return id
+  } catch (cause) {
+    throw new errors.GrantRejectedError('subject', { cause })
+  }
+  throw new errors.GrantRejectedError('subject')
+}

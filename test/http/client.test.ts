@@ -1,0 +1,127 @@
+import { gzipSync } from 'node:zlib'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { mock } from 'node:test'
+import t from 'tap'
+import { requestJson } from '../../src/http/client.js'
+import { fakeServer, json, raw, type Handler } from './fake-server.js'
+
+const UNAVAILABLE = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+
+t.test('an answer is its status, headers and JSON, whatever its content type', async t => {
+  const fake = await fakeServer(t, raw('{"id":1}', 200, { 'content-type': 'text/html', etag: '"1"' }))
+  const { status, headers, body } = await requestJson(fake.url)
+  t.strictSame({ status, etag: headers.etag, body }, { status: 200, etag: '"1"', body: { id: 1 } })
+  t.equal(fake.requests[0]?.headers['accept-encoding'], 'identity')
+})
+
+t.test('a form and a JSON body are sent by POST', async t => {
+  const fake = await fakeServer(t, json({}))
+  await requestJson(fake.url, { form: { a: 'b&c=d' }, headers: { authorization: 'Basic eA==' } })
+  await requestJson(fake.url, { json: { a: 'b' } })
+  t.match(fake.requests, [
+    { method: 'POST', body: 'a=b%26c%3Dd', headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: 'Basic eA==' } },
+    { method: 'POST', body: '{"a":"b"}', headers: { 'content-type': 'application/json' } }
+  ])
+})
+
+t.test('4xx is the caller\'s to judge, with its body where that is JSON', async t => {
+  const fake = await fakeServer(t, json({ error: 'invalid_grant' }, 400))
+  t.match(await requestJson(fake.url), { status: 400, body: { error: 'invalid_grant' } })
+  fake.answer = raw('<html>', 404)
+  t.match(await requestJson(fake.url), { status: 404, body: undefined })
+})
+
+t.test('integers beyond 2^53 keep every digit; what stands in a string stays as it is', async t => {
+  const fake = await fakeServer(t, raw('{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],"c":"10158000000000000001 \\" 10158000000000000003"}'))
+  t.strictSame((await requestJson(fake.url)).body, {
+    a: '10158000000000000001', b: ['-90071992547409931', 9007199254740991, 1.5e300], c: '10158000000000000001 " 10158000000000000003'
+  })
+})
+
+const deep = '['.repeat(200_000) + ']'.repeat(200_000)
+const junk: Record<string, Handler> = {
+  'status 500': json({}, 500),
+  'status 503': raw('busy', 503),
+  'status 429': json({}, 429),
+  'a redirect': raw('', 302, { location: 'http://127.0.0.1:9/inward' }),
+  'a permanent redirect': raw('', 308, { location: '/elsewhere' }),
+  HTML: raw('<!doctype html>', 200, { 'content-type': 'application/json' }),
+  'truncated JSON': raw('{"a":'),
+  'a body shorter than announced': (_request, response) => { response.writeHead(200, { 'content-length': 100 }).write('{"a":1}', () => response.destroy()) },
+  'bytes that are not UTF-8': raw(Buffer.from([0x22, 0xff, 0xfe, 0x22])),
+  'deep JSON': raw(deep),
+  'a repeated member': raw('{"a":1,"\\u0061":2}'),
+  gzip: raw(gzipSync('{"a":1}'), 200, { 'content-encoding': 'gzip' }),
+  'a gzip bomb': raw(gzipSync(Buffer.alloc(50_000_000, ' ')), 200, { 'content-encoding': 'gzip' }),
+  'an announced 400 MB': (_request, response) => { response.writeHead(200, { 'content-length': 400_000_000 }).write('[') },
+  'one byte too much': raw(' '.repeat(512 * 1024 - 1) + '{}'),
+  'a reset': request => { request.socket.resetAndDestroy() }
+}
+
+for (const [name, answer] of Object.entries(junk)) {
+  t.test(`${name} is no answer`, async t => {
+    const fake = await fakeServer(t, answer)
+    await t.rejects(requestJson(fake.url), UNAVAILABLE)
+    t.equal(fake.calls.length, 1, 'and nothing else is called')
+  })
+}
+
+t.test('512 KiB are read', async t => {
+  const fake = await fakeServer(t, raw(' '.repeat(512 * 1024 - 2) + '{}'))
+  t.strictSame((await requestJson(fake.url)).body, {})
+})
+
+t.test('a stream of 400 MB is cut off after 512 KiB', async t => {
+  let sent = 0
+  const fake = await fakeServer(t, (_request, response) => {
+    const chunk = Buffer.alloc(64 * 1024, ' ')
+    const more = () => { while (sent < 400_000_000 && !response.destroyed) { sent += chunk.length; if (!response.write(chunk)) { response.once('drain', more); return } } }
+    response.writeHead(200)
+    more()
+  })
+  const before = process.memoryUsage().rss
+  await t.rejects(requestJson(fake.url), UNAVAILABLE)
+  t.ok(sent < 20_000_000, `${sent} bytes were sent`)
+  t.ok(process.memoryUsage().rss - before < 60_000_000, 'memory')
+})
+
+const endless: Record<string, Handler> = {
+  'a hang before the status': () => {},
+  'a hang before the body': (_request, response) => { response.writeHead(200).flushHeaders() },
+  'a trickle': (_request, response) => {
+    response.writeHead(200)
+    const timer = setInterval(() => response.write(' '), 1)
+    response.on('close', () => clearInterval(timer))
+  }
+}
+
+for (const [name, answer] of Object.entries(endless)) {
+  t.test(`${name} ends with the caller's signal`, async t => {
+    const controller = new AbortController()
+    const fake = await fakeServer(t, (request, response, body) => { answer(request, response, body); setImmediate(() => controller.abort()) })
+    await t.rejects(requestJson(fake.url, { signal: controller.signal }), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+  })
+}
+
+t.test('without any signal a call ends after 5 s in all', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const fake = await fakeServer(t, (_request, response) => { response.writeHead(200).write(' ', () => mock.timers.tick(5000)) })
+  await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+})
+
+t.test('an aborted signal makes no call', async t => {
+  const fake = await fakeServer(t, json({}))
+  await t.rejects(requestJson(fake.url, { signal: AbortSignal.abort() }), UNAVAILABLE)
+  t.strictSame(fake.calls, [])
+})
+
+t.test('the reason is a code without an address', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  await new Promise(resolve => server.close(resolve))
+  await t.rejects(requestJson(`http://127.0.0.1:${port}/path?secret=s`), { ...UNAVAILABLE, reason: 'ECONNREFUSED', cause: undefined })
+})

@@ -1,0 +1,251 @@
+import { mock } from 'node:test'
+import { exportJWK } from 'jose'
+import t from 'tap'
+import { createKeySet } from '../../src/http/key-set.js'
+import { discoverKeySet } from '../../src/http/discovery.js'
+import { fakeServer, json, raw } from './fake-server.js'
+import { issuerKey } from './issuer-keys.js'
+
+const REJECTED = { code: 'AUTH_ERR_GRANT_REJECTED' }
+const UNAVAILABLE = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+const signal = new AbortController().signal
+const SECOND = 1000
+const HOUR = 3600 * SECOND
+
+const [one, two, weak, curve] = await Promise.all([
+  issuerKey('one'), issuerKey('two'), issuerKey('weak'), issuerKey('curve', 'ES256')
+])
+
+t.beforeEach(() => mock.timers.enable({ apis: ['Date'], now: 1_750_000_000_000 }))
+t.afterEach(() => mock.timers.reset())
+
+t.test('keys are fetched once, by however many callers', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk, two.jwk] }))
+  const keys = createKeySet(fake.url)
+  const found = await Promise.all(Array.from({ length: 100 }, (_, i) => keys.key(i % 2 === 0 ? 'one' : 'two', 'RS256', signal)))
+  t.equal(fake.calls.length, 1)
+  t.equal(found[0]?.cryptoKey, found[2]?.cryptoKey, 'and imported once')
+  mock.timers.tick(600 * SECOND - 1)
+  await keys.key('one', 'RS256', signal)
+  t.equal(fake.calls.length, 1, 'in ten minutes')
+  mock.timers.tick(1)
+  await keys.key('one', 'RS256', signal)
+  t.equal(fake.calls.length, 2)
+})
+
+t.test('a rotated key is found at once, a withdrawn one is gone with the next refresh', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  fake.answer = json({ keys: [two.jwk] })
+  await keys.key('one', 'RS256', signal)
+  await keys.key('two', 'RS256', signal)
+  await t.rejects(keys.key('one', 'RS256', signal), REJECTED)
+  t.equal(fake.calls.length, 2, 'nobody looks for it again within 30 s')
+})
+
+t.test('500 unknown kids cause one fetch, and one more 30 s later', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  for (let i = 0; i < 500; i++) await t.rejects(keys.key(`unknown-${i}`, 'RS256', signal), REJECTED)
+  t.equal(fake.calls.length, 2)
+  mock.timers.tick(30 * SECOND)
+  await t.rejects(keys.key('unknown', 'RS256', signal), REJECTED)
+  t.equal(fake.calls.length, 3)
+})
+
+t.test('500 unknown kids at a cold start cause one fetch', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  const results = await Promise.allSettled(Array.from({ length: 500 }, (_, i) => keys.key(`unknown-${i}`, 'RS256', signal)))
+  t.ok(results.every(result => result.status === 'rejected' && result.reason.code === REJECTED.code))
+  await t.rejects(keys.key('unknown', 'RS256', signal), REJECTED)
+  t.equal(fake.calls.length, 1)
+})
+
+t.test('failures are backed off 1, 2, 4 … 30 s', async t => {
+  const fake = await fakeServer(t, json({}, 500))
+  const keys = createKeySet(fake.url)
+  for (const [failures, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
+    await t.rejects(keys.key('one', 'RS256', signal), { ...UNAVAILABLE, reason: 'status 500' })
+    t.equal(fake.calls.length, failures + 1)
+    mock.timers.tick(seconds * SECOND - 1)
+    await t.rejects(keys.key('one', 'RS256', signal), UNAVAILABLE)
+    t.equal(fake.calls.length, failures + 1, `none within ${seconds} s`)
+    mock.timers.tick(1)
+  }
+  fake.answer = json({ keys: [one.jwk] })
+  await keys.key('one', 'RS256', signal)
+})
+
+t.test('while the provider is down', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  fake.answer = request => { request.socket.destroy() }
+  await t.rejects(keys.key('two', 'RS256', signal), UNAVAILABLE, 'nobody can tell about an unknown kid')
+  await t.rejects(keys.key('two', 'RS256', signal), UNAVAILABLE)
+  t.equal(fake.calls.length, 2)
+  for (let hour = 0; hour < 23; hour++) {
+    mock.timers.tick(HOUR)
+    await keys.key('one', 'RS256', signal)
+  }
+  t.pass('a known key is served for 24 hours')
+  mock.timers.tick(HOUR)
+  await t.rejects(keys.key('one', 'RS256', signal), UNAVAILABLE, 'and no longer')
+  mock.timers.tick(30 * SECOND)
+  fake.answer = json({ keys: [one.jwk] })
+  await keys.key('one', 'RS256', signal)
+})
+
+t.test('a hanging provider delays nobody whose key is known', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  mock.timers.tick(HOUR)
+  const caller = new AbortController()
+  fake.answer = () => caller.abort()
+  await keys.key('one', 'RS256', caller.signal)
+  t.equal(fake.calls.length, 2)
+})
+
+t.test('a caller waits as long as its own signal, and its end does not end the flight of the others', async t => {
+  let release = () => {}
+  const fake = await fakeServer(t, () => {})
+  const arrived = new Promise<void>(resolve => {
+    fake.answer = (request, response, body) => { release = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
+  })
+  const keys = createKeySet(fake.url)
+  const hasty = new AbortController()
+  const [first, second] = [keys.key('one', 'RS256', hasty.signal), keys.key('one', 'RS256', signal)]
+  await arrived
+  hasty.abort()
+  await t.rejects(first, UNAVAILABLE)
+  release()
+  await second
+  t.equal(fake.calls.length, 1)
+})
+
+t.test('an ETag is used', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }, 200, { etag: '"v1"' }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  mock.timers.tick(HOUR)
+  fake.answer = raw('', 304)
+  await keys.key('one', 'RS256', signal)
+  await keys.key('one', 'RS256', signal)
+  t.equal(fake.requests[1]?.headers['if-none-match'], '"v1"')
+  t.equal(fake.calls.length, 2)
+})
+
+const flood = Array.from({ length: 1001 }, (_, i) => ({ kty: 'EC', kid: String(i) }))
+const failed = {
+  'a duplicate kid': json({ keys: [one.jwk, { ...two.jwk, kid: 'one' }] }),
+  'a flood of keys': json({ keys: [one.jwk, ...flood] }),
+  'no list': json({ keys: {} }),
+  'an array': json([one.jwk]),
+  null: json(null),
+  'nothing at all': raw(''),
+  'status 404': json({ keys: [one.jwk] }, 404),
+  'status 304 without a copy': raw('', 304),
+  'a set over 512 KiB': json({ keys: [one.jwk], padding: 'x'.repeat(512 * 1024) })
+}
+for (const [name, answer] of Object.entries(failed)) {
+  t.test(`${name} is a failed fetch`, async t => {
+    const fake = await fakeServer(t, answer)
+    await t.rejects(createKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+  })
+}
+
+t.test('after a failed fetch the older keys stay', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  await keys.key('one', 'RS256', signal)
+  mock.timers.tick(HOUR)
+  fake.answer = failed['a duplicate kid']
+  await keys.key('one', 'RS256', signal)
+})
+
+const privateJwk = await exportJWK(one.privateKey)
+const ignored: Record<string, object | null> = {
+  'an encryption key': { ...one.jwk, use: 'enc' },
+  'a key for other operations': { ...one.jwk, key_ops: ['encrypt'] },
+  'a symmetric key': { kty: 'oct', k: 'c2VjcmV0', kid: 'one' },
+  'a private key': { ...privateJwk, kid: 'one' },
+  'RSA of 2040 bits': { ...one.jwk, n: Buffer.from(String(weak.jwk.n), 'base64url').subarray(1).toString('base64url') },
+  'RSA of 1024 bits, padded with zeros': { ...one.jwk, n: Buffer.concat([Buffer.alloc(128), Buffer.alloc(128, 0xff)]).toString('base64url') },
+  'a key of another algorithm': { ...one.jwk, alg: 'PS256' },
+  'a key of another kind': { ...curve.jwk, kid: 'one' },
+  'a key without kid': { ...one.jwk, kid: undefined },
+  'a kid that is a number': { ...one.jwk, kid: 1 },
+  'no object': null
+}
+for (const [name, jwk] of Object.entries(ignored)) {
+  t.test(`${name} is not used`, async t => {
+    const fake = await fakeServer(t, json({ keys: [jwk, two.jwk] }))
+    const keys = createKeySet(fake.url)
+    await t.rejects(keys.key('one', 'RS256', signal), REJECTED)
+    await keys.key('two', 'RS256', signal)
+  })
+}
+
+t.test('what is ignored may have the kid of a good key', async t => {
+  const fake = await fakeServer(t, json({ keys: [{ ...two.jwk, kid: 'one', use: 'enc' }, one.jwk] }))
+  await createKeySet(fake.url).key('one', 'RS256', signal)
+})
+
+t.test('a key that cannot be read is the provider\'s fault', async t => {
+  const fake = await fakeServer(t, json({ keys: [{ ...curve.jwk, x: 'AA' }] }))
+  await t.rejects(createKeySet(fake.url).key('curve', 'ES256', signal), UNAVAILABLE)
+})
+
+t.test('discovery', async t => {
+  const keys = await fakeServer(t, json({ keys: [one.jwk] }))
+  const issuer = await fakeServer(t, () => {})
+  issuer.answer = (request, response, body) => json({ issuer: issuer.url, jwks_uri: `${keys.url}/jwks` })(request, response, body)
+  const found = discoverKeySet(issuer.url)
+  await found.key('one', 'RS256', signal)
+  await found.key('one', 'RS256', signal)
+  t.strictSame(issuer.calls, ['GET /.well-known/openid-configuration'])
+  t.strictSame(keys.calls, ['GET /jwks'], 'keys may be on another host')
+  issuer.answer = raw('', 500)
+  mock.timers.tick(23 * HOUR)
+  await found.key('one', 'RS256', signal)
+  mock.timers.tick(HOUR)
+  await t.rejects(found.key('one', 'RS256', signal), UNAVAILABLE)
+})
+
+t.test('an issuer with a path, and with a slash at its end', async t => {
+  const fake = await fakeServer(t, () => {})
+  for (const path of ['/tenant', '/other/']) {
+    const issuer = fake.url + path
+    fake.answer = (request, response, body) => json(request.url?.endsWith('jwks') === true ? { keys: [one.jwk] } : { issuer, jwks_uri: `${fake.url}/jwks` })(request, response, body)
+    await discoverKeySet(issuer).key('one', 'RS256', signal)
+  }
+  t.strictSame(fake.calls.filter(call => call.includes('well-known')), ['GET /tenant/.well-known/openid-configuration', 'GET /other/.well-known/openid-configuration'])
+})
+
+const documents: Record<string, (url: string) => unknown> = {
+  'another issuer': url => ({ issuer: `${url}/`, jwks_uri: `${url}/jwks` }),
+  'no issuer': url => ({ jwks_uri: `${url}/jwks` }),
+  'keys at a plain address': url => ({ issuer: url, jwks_uri: 'http://keys.example/jwks' }),
+  'keys on this disk': url => ({ issuer: url, jwks_uri: 'file:///etc/passwd' }),
+  'no address of keys': url => ({ issuer: url }),
+  junk: () => []
+}
+for (const [name, document] of Object.entries(documents)) {
+  t.test(`a discovery document of ${name} is refused`, async t => {
+    const fake = await fakeServer(t, () => {})
+    fake.answer = (request, response, body) => json(document(fake.url))(request, response, body)
+    await t.rejects(discoverKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+    t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])
+  })
+}
+
+t.test('a discovery document is not looked for elsewhere', async t => {
+  const inward = await fakeServer(t, json({}))
+  const fake = await fakeServer(t, raw('', 302, { location: inward.url }))
+  await t.rejects(discoverKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+  t.strictSame(inward.calls, [])
+})
