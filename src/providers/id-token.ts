@@ -34,7 +34,7 @@ const REFUSED_HEADERS = ['crit', 'b64', 'zip']
  * @throws errors.GrantRejectedError when any check fails; its reason is the name of the check
  * @throws errors.ProviderUnavailableError when the provider's keys cannot be had
  */
-export async function verifyIdToken (rules: IdTokenRules, { token, nonce }: Pick<AuthorizationGrant, 'token' | 'nonce'>, signal: AbortSignal): Promise<VerifiedIdToken> {
+export async function verifyIdToken (rules: IdTokenRules, { token, nonce }: AuthorizationGrant, signal: AbortSignal): Promise<VerifiedIdToken> {
   const { header, payload } = decode(token)
   const { algorithm, kid } = readHeader(header, rules.algorithms)
   const { plain, claims } = readClaims(payload)

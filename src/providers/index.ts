@@ -1,3 +1,8 @@
 export type { IdTokenOptions } from './configuration.js'
+export { apple, type AppleOptions, type AppleProvider } from './apple.js'
 export { facebook, type FacebookOptions } from './facebook.js'
+export { github, type GitHubOptions } from './github.js'
+export { google, type GoogleOptions } from './google.js'
+export { introspection, type IntrospectionOptions } from './introspection.js'
+export { microsoft, type MicrosoftOptions } from './microsoft.js'
 export { oidc, type OidcOptions } from './oidc.js'
