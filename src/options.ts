@@ -1,4 +1,3 @@
-import type { FastifyPluginOptions } from 'fastify'
 import type { CorsOptions } from './guards/cors.js'
 import type { CredentialHeaders } from './guards/credentials.js'
 import type { IdentityProvider } from './identity.js'
@@ -9,7 +8,7 @@ import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless the name says otherwise. */
-export interface TokenExchangeOptions extends Pick<FastifyPluginOptions, 'logLevel' | 'logSerializers'> {
+export interface TokenExchangeOptions {
   /** `iss` of the access tokens and the public address of this server: https, or http on a loopback host; no trailing slash. */
   issuer: string
   /** `aud` of the access tokens. @default issuer */
