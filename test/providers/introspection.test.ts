@@ -1,0 +1,46 @@
+import t from 'tap'
+import { introspection } from '../../src/providers/index.js'
+import { fakeServer, json, raw, type FakeServer, type Handler } from '../http/fake-server.js'
+import { verify } from './good-tokens.js'
+
+const now = Math.floor(Date.now() / 1000)
+const good = { active: true, client_id: 'app', aud: ['me', 'you'], sub: 'user-1', exp: now + 60, email: 'u@example.com', email_verified: 'true' }
+
+function provider ({ url }: FakeServer, audience = 'me') {
+  return introspection({ endpoint: `${url}/introspect`, clientId: 'c:1', clientSecret: 's 3', audience })
+}
+
+t.test('an active token', async t => {
+  const fake = await fakeServer(t, json(good))
+  t.match(await verify(provider(fake), { type: 'access_token', token: 't&k' }), { subject: 'user-1', clientId: 'me', email: 'u@example.com', emailVerified: true, claims: { client_id: 'app' } })
+  t.match(await verify(provider(fake, 'app'), { type: 'access_token', token: 't' }), { clientId: 'app' }, 'by client_id')
+  t.match(fake.requests[0], { method: 'POST', body: 'token=t%26k&token_type_hint=access_token', headers: { authorization: `Basic ${btoa('c%3A1:s%203')}` } })
+})
+
+const REJECTED = 'AUTH_ERR_GRANT_REJECTED'
+const UNAVAILABLE = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
+const answers: Array<[Handler | Record<string, unknown>, string]> = [
+  [{ active: false }, REJECTED],
+  [{ aud: 'you', client_id: 'other' }, REJECTED],
+  [{ aud: undefined, client_id: undefined }, REJECTED],
+  [{ aud: ['ME'], client_id: 'metoo' }, REJECTED],
+  [{ sub: undefined }, REJECTED],
+  [{ sub: '' }, REJECTED],
+  [{ sub: 7 }, REJECTED],
+  [{ exp: now - 1 }, REJECTED],
+  [{ exp: undefined }, REJECTED],
+  [{ exp: String(now + 60) }, REJECTED],
+  [{ nbf: now + 60 }, REJECTED],
+  [{ active: 'true' }, UNAVAILABLE],
+  [{ active: undefined }, UNAVAILABLE],
+  [json({ error: 'invalid_client' }, 401), UNAVAILABLE],
+  [json({ error: 'invalid_request' }, 400), UNAVAILABLE],
+  [json({}, 500), UNAVAILABLE],
+  [raw('<html>'), UNAVAILABLE]
+]
+for (const [row, code] of answers) {
+  t.test(`${code}: ${typeof row === 'function' ? 'an answer of its own' : JSON.stringify(row)}`, async t => {
+    const fake = await fakeServer(t, typeof row === 'function' ? row : json({ ...good, ...row }))
+    await t.rejects(verify(provider(fake), { type: 'access_token', token: 't' }), { code, reason: /./ })
+  })
+}
