@@ -1,0 +1,98 @@
+/**
+ * One session: a login that goes on through refresh tokens.
+ * Times are milliseconds since the epoch. No refresh token, and nothing one could be made from, is stored.
+ */
+export interface Session {
+  /** 22 characters of base64url (128 random bits): the `sid` of its access tokens. */
+  readonly id: string
+  /** Whose server: applications that share a store do not see each other's sessions. */
+  readonly issuer: string
+  readonly userId: string
+  /** The identity that logged in, as JSON of at most 16 KiB: what the lookup is asked with at each refresh. */
+  readonly identity: string
+  /** Which of the servers' secrets made its refresh tokens. */
+  readonly secretId: string
+  /** Number of the current refresh token; the one at login is 0. */
+  readonly counter: number
+  /** When the client showed that it has the current refresh token, or null while nobody knows. */
+  readonly arrivedAt: number | null
+  readonly createdAt: number
+  /** The last refresh, or the arrival of its answer. */
+  readonly lastUsedAt: number
+  /** The earlier one of the idle and the absolute end. */
+  readonly expiresAt: number
+  /** Logged out, revoked or stolen. The row stays until it is swept, so that its tokens are answered with the reason. */
+  readonly ended: boolean
+  /** Counts the writes: the compare of the compare-and-set. The first is 0. */
+  readonly version: number
+}
+
+/** Access tokens that are refused before they expire. */
+export interface Revocation {
+  /** All tokens of a session, all that a user was given until `at`, or one token by its `jti`. */
+  readonly kind: 'session' | 'user' | 'token'
+  readonly issuer: string
+  readonly id: string
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** When the last token that it meets has expired by itself. */
+  readonly expiresAt: number
+}
+
+export interface RevocationPage {
+  /** Oldest first. Empty where there is nothing new. */
+  readonly revocations: readonly Revocation[]
+  /** Where the next page begins; opaque. */
+  readonly cursor: string | null
+}
+
+/** Something that may be used once: a nonce, or an ID token. */
+export interface SpentKey {
+  readonly key: string
+  /** It need not be remembered after that: what it stands for is refused by itself then. */
+  readonly expiresAt: number
+}
+
+/** How long a row outlives `expiresAt`: a refused token is told why, and the longest access token (86400 s) has ended. */
+export const KEPT_AFTER_EXPIRY = 86_400_000
+
+/** How long a revocation has to be kept at least: the longest access token, and an hour for clocks that differ. */
+export const REVOCATIONS_KEPT = 90_000_000
+
+/**
+ * Where sessions live. The built-in stores are of this shape; one in an application's own database is five statements
+ * on three tables. `sessionStoreConformance` of `fastify-token-exchange/testing` checks it.
+ *
+ * An operation that cannot be done rejects, with whatever it likes: callers see 503. An operation may also hang:
+ * each call has a deadline around it, and its late effect does no harm. Only `spend` should not take effect late.
+ */
+export interface SessionStore {
+  /** Adds a session whose id is new. */
+  create (session: Session): Promise<void>
+  /** The session, ended and expired ones too as long as they are kept; null when there is none. */
+  read (id: string): Promise<Session | null>
+  /**
+   * Writes `session` if, and only if, the stored one has `version` `session.version - 1`: one atomic step.
+   * Of many callers at once with the same version one gets true. `false` when it is gone, too.
+   */
+  replace (session: Session): Promise<boolean>
+  /** All sessions of a user that have not ended; those that expired less than {@link KEPT_AFTER_EXPIRY} ago too. */
+  list (issuer: string, userId: string): Promise<readonly Session[]>
+  /** Marks sessions as ended, whatever their version, which goes up by one. Unknown ids are passed over. */
+  end (ids: readonly string[]): Promise<void>
+  /** Appends to the list of revocations that every server reads; kept for {@link REVOCATIONS_KEPT}. */
+  revoke (revocations: readonly Revocation[]): Promise<void>
+  /** What was appended after `cursor`, in order and without gaps; from the oldest that is kept on null. */
+  revocations (cursor: string | null): Promise<RevocationPage>
+  /** Spends all of `keys`, or none of them and answers false, because one had been spent: one atomic step. */
+  spend (keys: readonly SpentKey[]): Promise<boolean>
+  /** Deletes what is no longer needed: sessions {@link KEPT_AFTER_EXPIRY} after their end, spent keys, revocations. */
+  sweep (now: number): Promise<void>
+  /** The store's clock, in milliseconds: servers whose own clocks differ agree on it. */
+  now? (): Promise<number>
+  /**
+   * Calls `wake` when there may be new revocations; they are polled for anyway.
+   * Answers a function that ends this and releases what it held.
+   */
+  subscribe? (wake: () => void): () => void
+}

@@ -1,0 +1,6 @@
+export { memoryStore, type MemoryStoreOptions } from './memory.js'
+export { redisStore, type RedisClient, type RedisStoreOptions } from './redis.js'
+export { postgresStore, type PostgresPool, type PostgresStoreOptions } from './postgres.js'
+export { postgresSchema } from './postgres-schema.js'
+export type { Revocation, RevocationPage, Session, SessionStore, SpentKey } from '../session-store.js'
+export { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT } from '../session-store.js'

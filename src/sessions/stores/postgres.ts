@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto'
+import { codeOf, errors } from '../../errors.js'
+import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from '../session-store.js'
+import { postgresListener } from './postgres-listener.js'
+import { postgresSchema, tablesOf } from './postgres-schema.js'
+import { integerOf, recordOf, revocationOf, sessionOf } from './row.js'
+
+const UNIQUE_VIOLATION = '23505'
+const EXISTS_ALREADY = [UNIQUE_VIOLATION, '42P07', '42710']
+const PAGE = 1000
+/** Milliseconds after which a nonce is not spent any more: by then its caller was told that the store is down. */
+const SPEND_WITHIN = 800
+
+/** What the store needs of a `pg` Pool, or of PGlite. */
+export interface PostgresPool {
+  query (text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+  /** Where it is there, a connection is taken to listen for revocations. */
+  connect? (): Promise<unknown>
+}
+
+export interface PostgresStoreOptions {
+  /** The application's own pool, which stays the application's: it is not ended here. */
+  pool: PostgresPool
+  /** `name` or `schema.name`; two more tables begin with the same name. @default 'token_exchange_sessions' */
+  table?: string
+}
+
+const COLUMNS = 'id, issuer, user_id, identity, secret_id, counter, arrived_at, created_at, last_used_at, expires_at, ended, version'
+const ROW = `id, issuer, user_id AS "userId", identity, secret_id AS "secretId", counter, arrived_at AS "arrivedAt",
+  created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt", ended, version`
+
+/** Sessions in PostgreSQL 12 or later, through statements that each are one atomic step. Creates its tables if they are missing. */
+export function postgresStore ({ pool, table = 'token_exchange_sessions' }: PostgresStoreOptions): SessionStore {
+  if (typeof pool?.query !== 'function') throw new errors.OptionInvalidError('postgresStore: pool must have query(text, values)')
+  const { sessions, revocations, spent, channel } = tablesOf(table)
+  let created: Promise<void> | undefined
+
+  async function query (text: string, values: unknown[]): Promise<Readonly<Record<string, unknown>>[]> {
+    created ??= createTables().catch(error => { created = undefined; throw error })
+    await created
+    return await rowsOf(text, values)
+  }
+
+  async function rowsOf (text: string, values: unknown[]): Promise<Readonly<Record<string, unknown>>[]> {
+    const { rows } = await pool.query(text, values)
+    return rows.map(recordOf)
+  }
+
+  // Asked first: a role that may not create tables can use those that are there.
+  async function createTables (): Promise<void> {
+    const found = await rowsOf('SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL AS ready', [sessions, revocations, spent])
+    if (found[0]?.ready === true) return
+    for (const statement of postgresSchema(table)) await rowsOf(statement, []).catch(passOverExisting)
+  }
+
+  return {
+    async create (session) {
+      await query(`INSERT INTO ${sessions} (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, valuesOf(session))
+    },
+    async read (id) {
+      const [row] = await query(`SELECT ${ROW} FROM ${sessions} WHERE id = $1`, [id])
+      return row === undefined ? null : sessionOf(row)
+    },
+    async replace (session) {
+      const rows = await query(`UPDATE ${sessions} SET user_id = $3, identity = $4, secret_id = $5, counter = $6, arrived_at = $7,
+        created_at = $8, last_used_at = $9, expires_at = $10, ended = $11, version = $12
+        WHERE id = $1 AND issuer = $2 AND version = $12::bigint - 1 RETURNING id`, valuesOf(session))
+      return rows.length === 1
+    },
+    async list (issuer, userId) {
+      const rows = await query(`SELECT ${ROW} FROM ${sessions} WHERE user_id = $1 AND issuer = $2 AND NOT ended`, [userId, issuer])
+      return rows.map(sessionOf).filter(session => session !== null)
+    },
+    async end (ids) {
+      await query(`UPDATE ${sessions} SET ended = true, identity = '', version = version + 1 WHERE id = ANY($1::text[]) RETURNING id`, [ids])
+    },
+    // One writer at a time, until it has committed: a reader that saw a number has seen all smaller ones.
+    async revoke (entries) {
+      await query(`WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext($2))),
+        entries AS (INSERT INTO ${revocations} (kind, issuer, id, at, expires_at)
+          SELECT entry->>0, entry->>1, entry->>2, (entry->>3)::bigint, (entry->>4)::bigint
+          FROM turn, jsonb_array_elements($1::jsonb) AS entry RETURNING seq)
+        SELECT pg_notify($3, '') FROM (SELECT count(*) FROM entries) AS written`,
+      [JSON.stringify(entries.map(({ kind, issuer, id, at, expiresAt }) => [kind, issuer, id, at, expiresAt])), revocations, channel.slice(1, -1)])
+    },
+    async revocations (cursor) {
+      const rows = await query(`SELECT seq, kind, issuer, id, at, expires_at AS "expiresAt" FROM ${revocations}
+        WHERE seq > $1::bigint AND at > $2::bigint ORDER BY seq LIMIT ${PAGE}`, [cursor ?? '0', cursor === null ? Date.now() - REVOCATIONS_KEPT : 0])
+      const last = integerOf(rows.at(-1)?.seq)
+      return { revocations: rows.map(revocationOf).filter(entry => entry !== null), cursor: last === undefined ? cursor : String(last) }
+    },
+    async spend (keys) {
+      if (keys.length === 0) return true
+      const until = await now() + SPEND_WITHIN
+      const digests = keys.map(({ key }) => createHash('sha256').update(key).digest('base64url'))
+      const rows = await query(`INSERT INTO ${spent} (key, expires_at) SELECT * FROM unnest($1::text[], $2::bigint[])
+        WHERE extract(epoch FROM clock_timestamp()) * 1000 <= $3::bigint RETURNING key`,
+      [digests, keys.map(({ expiresAt }) => expiresAt), until]).catch(noneIfSpent)
+      if (rows?.length === 0) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
+      return rows !== null
+    },
+    async sweep (time) {
+      await query(`DELETE FROM ${sessions} WHERE expires_at <= $1`, [time - KEPT_AFTER_EXPIRY])
+      await query(`DELETE FROM ${spent} WHERE expires_at <= $1`, [time])
+      await query(`DELETE FROM ${revocations} WHERE at <= $1`, [time - REVOCATIONS_KEPT])
+    },
+    now,
+    subscribe: wake => postgresListener(pool, channel, wake)
+  }
+
+  async function now (): Promise<number> {
+    const [row] = await query('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now', [])
+    return integerOf(row?.now) ?? Date.now()
+  }
+}
+
+function valuesOf (session: Session): unknown[] {
+  const { id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version } = session
+  return [id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version]
+}
+
+// A unique violation undoes the whole statement: all or nothing.
+function noneIfSpent (error: unknown): null {
+  if (codeOf(error) === UNIQUE_VIOLATION) return null
+  throw error
+}
+
+// IF NOT EXISTS does not keep two servers that start together apart: one of them hits the other's catalogue rows.
+function passOverExisting (error: unknown): [] {
+  if (EXISTS_ALREADY.includes(codeOf(error) ?? '')) return []
+  throw error
+}

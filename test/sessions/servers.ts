@@ -1,0 +1,139 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { createServer, connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** A real server, private to one test file: its own directory, a port of loopback, nobody else's data. */
+export interface PrivateServer {
+  readonly port: number
+  /** Stops its processes where they stand: connections stay open and nothing answers. */
+  freeze (): void
+  thaw (): void
+  /** SIGKILL, as a machine that lost its power. */
+  kill (): Promise<void>
+  /** Starts it again on the same data and port. */
+  restart (): Promise<void>
+  /** Ends it and removes its data. */
+  remove (): Promise<void>
+}
+
+const redisBinary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(path => existsSync(path))
+const postgresBinaries = findPostgres()
+
+/** False, or why the suite is skipped. */
+export const redisMissing = redisBinary === undefined && 'redis-server is not installed'
+export const postgresMissing = postgresBinaries === undefined && 'PostgreSQL is not installed'
+
+export async function startRedis (): Promise<PrivateServer> {
+  const directory = mkdtempSync('/tmp/redis-')
+  const port = await freePort()
+  const run = (): ChildProcess => spawn(redisBinary ?? '', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory,
+    '--appendonly', 'yes', '--appendfsync', 'always', '--save', ''], { stdio: 'ignore' })
+  return await startServer({ port, directory, run, pidsOf: child => [child.pid] })
+}
+
+/** PostgreSQL refuses to run as root: there it runs as the user that its package has made. */
+export async function startPostgres (): Promise<PrivateServer> {
+  const directory = mkdtempSync('/tmp/postgres-')
+  const port = await freePort()
+  const user = postgresUser()
+  if (user.uid !== undefined && user.gid !== undefined) chownSync(directory, user.uid, user.gid)
+  const options = { ...user, cwd: directory, env: { PATH: process.env.PATH, LC_ALL: 'C' } }
+  execFileSync(`${postgresBinaries}/initdb`, ['-D', join(directory, 'data'), '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-sync'], { ...options, stdio: 'ignore' })
+  const run = (): ChildProcess => spawn(`${postgresBinaries}/postgres`, ['-D', join(directory, 'data'), '-p', String(port), '-h', '127.0.0.1', '-k', directory, '-c', 'restart_after_crash=off'],
+    { ...options, stdio: 'ignore' })
+  return await startServer({ port, directory, run, pidsOf: child => [child.pid, ...childrenOf(child.pid)] })
+}
+
+interface ServerParts {
+  readonly port: number
+  readonly directory: string
+  readonly run: () => ChildProcess
+  readonly pidsOf: (child: ChildProcess) => (number | undefined)[]
+}
+
+async function startServer ({ port, directory, run, pidsOf }: ServerParts): Promise<PrivateServer> {
+  let child = run()
+  // A test run that is broken off leaves no server behind.
+  process.once('exit', () => { if (isRunning()) signal('SIGKILL') })
+  await answering(port)
+
+  function isRunning (): boolean {
+    return child.exitCode === null && child.signalCode === null
+  }
+
+  function signal (name: NodeJS.Signals): void {
+    for (const pid of pidsOf(child)) if (pid !== undefined) process.kill(pid, name)
+  }
+
+  async function kill (): Promise<void> {
+    if (!isRunning()) return
+    const gone = once(child, 'exit')
+    signal('SIGKILL')
+    await gone
+  }
+
+  async function restart (): Promise<void> {
+    child = run()
+    await answering(port)
+  }
+
+  async function remove (): Promise<void> {
+    await kill()
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  return { port, freeze: () => signal('SIGSTOP'), thaw: () => signal('SIGCONT'), kill, restart, remove }
+}
+
+// A server has no other way to tell that it is ready than to accept connections.
+async function answering (port: number): Promise<void> {
+  for (let attempt = 0; attempt < 600; attempt++) {
+    if (await accepts(port)) return
+    await pause(50)
+  }
+  throw new Error(`nothing answers on port ${port}`)
+}
+
+async function accepts (port: number): Promise<boolean> {
+  return await new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (typeof address !== 'object' || address === null) throw new Error('no port')
+  return address.port
+}
+
+function findPostgres (): string | undefined {
+  const versions = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : []
+  return versions.map(version => `/usr/lib/postgresql/${version}/bin`).find(path => existsSync(join(path, 'initdb')))
+}
+
+function postgresUser (): { uid?: number, gid?: number } {
+  if (process.getuid?.() !== 0) return {}
+  const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  return { uid: idOf('-u'), gid: idOf('-g') }
+}
+
+function childrenOf (pid: number | undefined): number[] {
+  try {
+    const listed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+    return listed.trim().split(/\s+/).filter(Boolean).map(Number)
+  } catch {
+    return []
+  }
+}
