@@ -94,3 +94,34 @@ export function codeOf (thrown: unknown): string | undefined {
     return undefined
   }
 }
+
+/**
+ * What was thrown, where a logger can read it; else an error that says so. Loggers read the members of an error and of
+ * its causes, and a getter that throws there would turn a refusal into a 500.
+ */
+export function legible (thrown: unknown): unknown {
+  try {
+    readAsLoggersDo(thrown, new Set())
+    return thrown
+  } catch {
+    return new Error('what was thrown cannot be read')
+  }
+}
+
+function readAsLoggersDo (value: unknown, seen: Set<unknown>): void {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return
+  seen.add(value)
+  const members = new Set(['stack', 'cause', 'errors', 'constructor', Symbol.toStringTag, ...namesOf(value)])
+  if (typeof Reflect.get(value, 'message') !== 'string' && !(value instanceof Error)) return
+  for (const member of members) {
+    const inner: unknown = Reflect.get(value, member)
+    for (const one of Array.isArray(inner) ? inner : [inner]) readAsLoggersDo(one, seen)
+  }
+}
+
+/** All that `for … in` finds. */
+function namesOf (value: object): string[] {
+  const names: string[] = []
+  for (const name in value) names.push(name)
+  return names
+}

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { DeadlineExceeded, type Deadlines } from '../deadline.js'
-import { codeOf, errors } from '../errors.js'
+import { codeOf, errors, legible } from '../errors.js'
 import type { AuthorizationGrant, Identity, IdentityProvider, ProviderTokens } from '../identity.js'
 import { readIdentity } from './verified-identity.js'
 
@@ -39,15 +39,18 @@ export function createVerification (name: string, provider: IdentityProvider, { 
 // Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause of
 // an error of ours, whose message is safe to answer. An unknown error is an outage, never a no.
 function refusalOf (thrown: unknown, provider: string, log: FastifyBaseLogger): Error {
+  const cause = legible(thrown)
   const code = codeOf(thrown)
-  if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(thrown), { cause: thrown })
-  if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(thrown), { cause: thrown })
-  if (thrown instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${thrown.message}`)
-  log.error({ err: thrown, provider }, 'the identity provider is unavailable')
-  return new errors.ProviderUnavailableError(reasonOf(thrown), { cause: thrown })
+  if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(cause), { cause })
+  if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(cause), { cause })
+  if (cause instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${cause.message}`)
+  log.error({ err: cause, provider }, 'the identity provider is unavailable')
+  return new errors.ProviderUnavailableError(reasonOf(cause), { cause })
 }
 
+// Of an error by our interface; `legible` may have let a plain object pass, whose members nobody has read.
 function reasonOf (thrown: unknown): string | undefined {
-  const reason: unknown = typeof thrown === 'object' && thrown !== null ? Reflect.get(thrown, 'reason') : undefined
+  if (!(thrown instanceof Error)) return undefined
+  const reason: unknown = Reflect.get(thrown, 'reason')
   return typeof reason === 'string' ? reason : undefined
 }

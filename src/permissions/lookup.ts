@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Deadlines } from '../deadline.js'
-import { errors } from '../errors.js'
+import { errors, legible } from '../errors.js'
 import type { Identity, ProviderTokens } from '../identity.js'
 import { readPermissions, type GrantedPermissions, type Permissions } from './permissions.js'
 
@@ -61,6 +61,7 @@ function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
 
 /** What the application's own callback threw is logged whole, for its developers, and never answered. */
 function failed (thrown: unknown, log: FastifyBaseLogger): Error {
-  log.error({ err: thrown }, 'the permission lookup failed')
-  return new errors.LookupFailedError(undefined, { cause: thrown })
+  const cause = legible(thrown)
+  log.error({ err: cause }, 'the permission lookup failed')
+  return new errors.LookupFailedError(undefined, { cause })
 }
