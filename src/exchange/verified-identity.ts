@@ -24,13 +24,13 @@ export function readIdentity (provider: string, answer: unknown): Verified {
     name: textOrNull(name, 'name'),
     picture: textOrNull(picture, 'picture'),
     locale: textOrNull(locale, 'locale'),
-    claims: Object.freeze({ ...claims })
+    claims: frozenRecord(claims)
   })
   return { identity, providerTokens: readProviderTokens(Reflect.get(answer, 'providerTokens')) }
 }
 
 function textOrNull (value: unknown, member: string): string | null {
-  if (value === undefined || value === null) return null
+  if (value === undefined || value === null || value === '') return null
   if (typeof value !== 'string') throw junk(member)
   return value
 }
@@ -38,6 +38,17 @@ function textOrNull (value: unknown, member: string): string | null {
 function readProviderTokens (value: unknown): ProviderTokens | null {
   if (!isRecord(value)) return null
   return typeof value.refreshToken === 'string' ? { refreshToken: value.refreshToken } : {}
+}
+
+// A copy, to its depth: what a lookup did to it would be seen by the next one of a provider that remembers its answers.
+function frozenCopy (value: unknown): unknown {
+  if (Array.isArray(value)) return Object.freeze(value.map(frozenCopy))
+  const isData = isRecord(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  return isData ? frozenRecord(value) : value
+}
+
+function frozenRecord (value: Record<string, unknown>): Readonly<Record<string, unknown>> {
+  return Object.freeze(Object.fromEntries(Object.entries(value).map(([name, member]) => [name, frozenCopy(member)])))
 }
 
 function junk (member: string): Error {
