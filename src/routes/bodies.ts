@@ -2,6 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Members } from '../exchange/grant.js'
 
+/** A parsed body, without a prototype: a client's `__proto__` is a member like any other. */
+export type Body = Record<string, unknown>
+
 /** Bytes; the largest grants are ID tokens of a few KiB. */
 export const bodyLimit = 32 * 1024
 
@@ -11,12 +14,19 @@ export const bodyLimit = 32 * 1024
  */
 export function parseBodiesStrictly (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => parse(readJson, body, done))
-  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (_request, body, done) => parse(readForm, body, done))
+  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, parser(readJson))
+  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, parser(readForm))
 }
 
-function parse (read: (text: string) => Members, body: string | Buffer, done: (error: Error | null, body?: Members) => void): void {
-  let members: Members
+type Done = (error: Error | null, body?: Body) => void
+
+/** A content-type parser of Fastify's, from a reader of text. */
+export function parser (read: (text: string) => Body): (request: unknown, body: string | Buffer, done: Done) => void {
+  return (_request, body, done) => parse(read, body, done)
+}
+
+function parse (read: (text: string) => Body, body: string | Buffer, done: Done): void {
+  let members: Body
   try {
     members = read(typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body))
   } catch {
@@ -26,17 +36,20 @@ function parse (read: (text: string) => Members, body: string | Buffer, done: (e
   done(null, members)
 }
 
-function readJson (text: string): Members {
+/** @throws for what is no JSON object, and for a repeated member */
+export function readJson (text: string): Body {
   const value: unknown = JSON.parse(text)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object')
   refuseRepeated(topLevelNames(text))
-  return new Map(Object.entries(value))
+  return Object.assign(Object.create(null), value)
 }
 
-function readForm (text: string): Members {
-  const parameters = new URLSearchParams(text)
-  refuseRepeated([...parameters.keys()])
-  return new Map(parameters)
+function readForm (text: string): Body {
+  // Throws where URLSearchParams would read on: at a broken escape, and at escapes that are not UTF-8.
+  decodeURIComponent(text)
+  const parameters = [...new URLSearchParams(`?${text}`)]
+  refuseRepeated(parameters.map(([name]) => name))
+  return Object.assign(Object.create(null), Object.fromEntries(parameters))
 }
 
 /** RFC 8259, 4 and RFC 6749, 3.2: a name stands once, or two readers may see two different bodies. */
@@ -58,5 +71,5 @@ function topLevelNames (text: string): string[] {
 
 /** The members of a parsed body; a request without one has none. */
 export function membersOf (body: unknown): Members {
-  return body instanceof Map ? body : new Map<string, unknown>()
+  return new Map(typeof body === 'object' && body !== null ? Object.entries(body) : [])
 }
