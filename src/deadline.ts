@@ -15,6 +15,7 @@ export interface Deadlines {
   within <T> (milliseconds: number, work: (signal: AbortSignal) => T | Promise<T>): Promise<T>
   /** Aborts all that runs; what starts later is aborted at once. */
   close (): void
+  isClosed (): boolean
 }
 
 // A plain set of controllers: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20.
@@ -42,5 +43,5 @@ export function createDeadlines (): Deadlines {
     for (const controller of running) controller.abort(new DeadlineExceeded('the server is closing'))
   }
 
-  return { within, close }
+  return { within, close, isClosed: () => closed }
 }

@@ -7,12 +7,21 @@ const retryAfter = '5'
 /**
  * Makes a scope fit for the plugin's own routes: strict bodies, answers that nobody caches, and `Retry-After` with each
  * outage. As hooks of `onSend` they hold for errors too, whatever error handler of the application has rendered them.
+ *
+ * @param isClosing whether the server has begun to close
  */
-export function prepareOwnRoutes (scope: FastifyInstance): void {
+export function prepareOwnRoutes (scope: FastifyInstance, isClosing: () => boolean): void {
   parseBodiesStrictly(scope)
   scope.setReplySerializer(payload => JSON.stringify(payload))
-  scope.addHook('onSend', (_request, reply, _payload, done) => {
+  // Already here, too: where a hook of the application fails in onSend, ours after it does not run.
+  scope.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store')
+    done()
+  })
+  scope.addHook('onSend', (request, reply, _payload, done) => {
+    reply.header('cache-control', 'no-store')
+    // close() waits for a kept-alive connection until it has idled for 72 s, Fastify's keepAliveTimeout.
+    if (isClosing() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
     // RFC 9110, 15.5.2: a 401 names a scheme. No access token was presented here, so no error code (RFC 6750, 3.1).
     if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer')
     if (reply.statusCode === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
