@@ -1,19 +1,26 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { dialectCors, prepareApplication, registerDialect, renderErrors, turnAway as turnAwayInDialect } from './azure/dialect.js'
 import { createDeadlines, type Deadlines } from './deadline.js'
 import { errors } from './errors.js'
-import { createExchange, type Exchange } from './exchange/exchange.js'
+import { createExchange, type Exchange, type ExchangeProvider } from './exchange/exchange.js'
+import { createNonces, type Nonces } from './exchange/nonces.js'
+import { createSingleUse, type SingleUse } from './exchange/single-use.js'
 import { createVerification } from './exchange/verification.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
-import { registerCors } from './guards/cors.js'
+import { corsPolicy, registerCors } from './guards/cors.js'
 import { createCredentialReader } from './guards/credentials.js'
 import type { Auth } from './guards/decide.js'
 import { createGuards, defaultGuard, kAuth, kOwnRoute, readAuth, type Guards } from './guards/guards.js'
 import { createKeyMatcher } from './guards/keys.js'
+import { turnAway } from './guards/refuse.js'
+import type { IdentityProvider } from './identity.js'
 import { resolveOptions, type ResolvedOptions, type TokenExchangeOptions } from './options.js'
 import { createLookup } from './permissions/lookup.js'
 import { loginRoute } from './routes/login.js'
+import { nonceRoute } from './routes/nonce.js'
 import { prepareOwnRoutes } from './routes/own-routes.js'
+import { memoryStore } from './sessions/stores/memory.js'
 import { createAdministration, type TokenExchange } from './administration.js'
 import { createIssuer, type Issuer } from './tokens/issuer.js'
 import { registerSignatures } from './tokens/signatures.js'
@@ -36,11 +43,16 @@ declare module 'fastify' {
   }
 }
 
+/** Nonces and ID tokens that are remembered at most where there is no session store: beyond that logins are answered 503. */
+const spentKeysInMemory = 1_000_000
+
 const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   const options = await resolveOptions(given)
   const deadlines = createDeadlines()
   app.addHook('preClose', done => { deadlines.close(); done() })
-  if (options.cors !== null) await registerCors(app, options.cors, options.headers)
+  const { cors, headers, azureMobileServices: dialect } = options
+  if (cors !== null) await registerCors(app, dialect === null ? corsPolicy(cors, headers) : dialectCors(cors))
+  if (dialect !== null) prepareApplication(app)
 
   const rules = { issuer: options.issuer, audience: options.audience, lifetime: options.accessTokenLifetime, tolerance: options.clockTolerance }
   const signatures = await registerSignatures(app, options.keys)
@@ -53,11 +65,14 @@ const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   })
 
   decorate(app, options, authenticator, issue)
-  if (options.providers.size > 0) await registerRoutes(app, options, buildExchange(options, deadlines, issue))
+  if (options.providers.size === 0) return
+  const nonces = createNonces(options.keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
+  const singleUse = createSingleUse(nonces, memoryStore({ limit: spentKeysInMemory }).spend)
+  await registerRoutes(app, options, { exchange: buildExchange(options, { deadlines, issue, singleUse }), nonces, isClosing: deadlines.isClosed })
 }
 
 function decorate (app: FastifyInstance, options: ResolvedOptions, authenticator: Authenticator, issue: Issuer): void {
-  const guards = createGuards({ authenticator, readCredentials: createCredentialReader(options.headers) })
+  const guards = createGuards({ authenticator, readCredentials: createCredentialReader(options.headers), turnAway: options.azureMobileServices === null ? turnAway : turnAwayInDialect })
   app.decorateRequest(kAuth, null)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)
@@ -75,20 +90,31 @@ function isRoot (app: FastifyInstance): boolean {
   return Object.getPrototypeOf(app) === Object.prototype
 }
 
-function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions, deadlines: Deadlines, issue: Issuer): Exchange {
+function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions, { deadlines, issue, singleUse }: ExchangeTools): Exchange {
   const limits = { milliseconds: providerTimeout, concurrency, deadlines }
+  const entry = (name: string, provider: IdentityProvider): ExchangeProvider => ({
+    accepts: provider.accepts, nonce: provider.nonce ?? 'if-present', replay: provider.replay ?? 'allow', verify: createVerification(name, provider, limits)
+  })
   return createExchange({
-    providers: new Map(Array.from(providers, ([name, provider]) => [name, { accepts: provider.accepts, verify: createVerification(name, provider, limits) }])),
+    providers: new Map(Array.from(providers, ([name, provider]) => [name, entry(name, provider)])),
     lookup: createLookup(permissions, lookupTimeout, deadlines),
-    issue
+    issue,
+    singleUse
   })
 }
 
-async function registerRoutes (app: FastifyInstance, { prefix, rateLimit }: ResolvedOptions, exchange: Exchange): Promise<void> {
+interface ExchangeTools { deadlines: Deadlines, issue: Issuer, singleUse: SingleUse }
+
+interface RouteParts { exchange: Exchange, nonces: Nonces, isClosing: () => boolean }
+
+async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, providers, azureMobileServices: dialect }: ResolvedOptions, { exchange, nonces, isClosing }: RouteParts): Promise<void> {
   const config = { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) }
   await app.register(async scope => {
-    prepareOwnRoutes(scope)
-    loginRoute(scope, exchange, config)
+    prepareOwnRoutes(scope, isClosing)
+    if (dialect !== null) renderErrors(scope, app)
+    if (dialect === null) loginRoute(scope, exchange, config)
+    else registerDialect(scope, { exchange, names: providers.keys(), config })
+    nonceRoute(scope, nonces, config)
   }, { prefix })
 }
 

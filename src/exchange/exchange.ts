@@ -5,10 +5,11 @@ import type { AuthorizationGrant, GrantType, Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
+import type { SingleUse, SingleUsePolicy } from './single-use.js'
 import type { Verification } from './verification.js'
 
 /** One provider of this server, as the exchange sees it. */
-export interface ExchangeProvider {
+export interface ExchangeProvider extends SingleUsePolicy {
   readonly accepts: readonly GrantType[]
   readonly verify: Verification
 }
@@ -17,6 +18,7 @@ export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>
   lookup: GuardedLookup
   issue: Issuer
+  singleUse: SingleUse
 }
 
 /** The main job: a provider's token for one of ours. */
@@ -27,17 +29,20 @@ export interface Exchange {
   login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
 }
 
-export function createExchange ({ providers, lookup, issue }: ExchangeParts): Exchange {
+export function createExchange ({ providers, lookup, issue, singleUse }: ExchangeParts): Exchange {
   function provider (name: string): ExchangeProvider {
     const found = providers.get(name)
     if (found === undefined) throw new errors.ProviderUnknownError()
     return found
   }
 
-  async function login ({ verify }: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer> {
-    const { identity, providerTokens } = await verify(grant, request.log)
+  async function login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer> {
+    singleUse.admit(provider, grant)
+    const { identity, providerTokens } = await provider.verify(grant, request.log)
     const granted = await lookup(identity, { request, reason: 'login', providerTokens })
-    return mint(identity, granted, request.log)
+    const answer = mint(identity, granted, request.log)
+    await singleUse.spend(provider, grant, identity)
+    return answer
   }
 
   function mint (identity: Identity, granted: GrantedPermissions, log: FastifyBaseLogger): TokenAnswer {
