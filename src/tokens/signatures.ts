@@ -11,27 +11,26 @@ export interface Signatures {
   verify (token: string): unknown
 }
 
-let registrations = 0
-
 /**
  * One registration of @fastify/jwt for each key, in a scope of its own and under a namespace of its own:
- * only so does it live beside a registration of the application's, in either order. The functions are taken
- * out into a closure and the namespace is removed again, so that nothing but this package can sign with it.
+ * only so does it live beside a registration of the application's, in either order. The namespaces are an object of
+ * that scope, whatever the application calls `jwt`: nothing of it is written to, and nothing but this package can sign.
  */
 export async function registerSignatures (app: FastifyInstance, keys: readonly ServerKey[]): Promise<readonly Signatures[]> {
   const signatures: Signatures[] = []
   await app.register(async scope => {
-    for (const key of keys) signatures.push(await registerKey(scope, key))
+    const namespaces: Record<string, JWT> = {}
+    Object.defineProperty(scope, 'jwt', { value: namespaces })
+    for (const [index, key] of keys.entries()) {
+      const namespace = `tokenExchange${index}`
+      await scope.register(fastifyJwt, { ...optionsOf(key), namespace })
+      signatures.push(signaturesOf(key, namespaces[namespace] ?? raise(namespace)))
+    }
   })
   return signatures
 }
 
-async function registerKey (scope: FastifyInstance, key: ServerKey): Promise<Signatures> {
-  const namespace = `tokenExchange${registrations++}`
-  await scope.register(fastifyJwt, { ...optionsOf(key), namespace, decoratorName: `${namespace}User` })
-  const namespaces = scope.getDecorator<Record<string, JWT>>('jwt')
-  const { sign, verify } = namespaces[namespace] ?? raise(namespace)
-  Reflect.deleteProperty(namespaces, namespace)
+function signaturesOf (key: ServerKey, { sign, verify }: JWT): Signatures {
   return { key, sign: claims => sign(claims), verify: token => verify(token) }
 }
 
