@@ -77,9 +77,18 @@ function readClaims (value: unknown): Readonly<Record<string, unknown>> {
   for (const name of Object.keys(value)) {
     if (reservedClaims.has(name)) throw new errors.OptionInvalidError(`claims must not hold ${name}, a member of the access token itself`)
   }
-  const copy: unknown = JSON.parse(JSON.stringify(value))
+  const copy = throughJson(value)
   if (!isRecord(copy) || Object.keys(copy).some(name => reservedClaims.has(name))) throw new errors.OptionInvalidError('claims must be plain JSON')
   return copy
+}
+
+// Circles, BigInts and a toJSON() that throws or answers nothing are the application's mistakes, each with its own exception.
+function throughJson (value: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value))
+  } catch (cause) {
+    throw new errors.OptionInvalidError('claims must be plain JSON', { cause })
+  }
 }
 
 function isRecord (value: unknown): value is Record<string, unknown> {

@@ -63,24 +63,30 @@ export function writeClaims ({ userId, granted, vouched, sessionId, tokenId }: G
  * Whether the token has expired is asked separately, so that an expired one can be told from a foreign one.
  */
 export function readUser (payload: Record<string, unknown>, rules: ClaimRules, now: number): User | null {
-  const { iss, aud, sub, client_id: clientId, iat, exp, nbf, jti, idp = null, idp_sub: idpSubject = null, sid = null, level, permissions } = payload
+  const { iss, aud, sub, client_id: clientId, iat, exp, nbf, jti, idp, idp_sub: idpSubject, sid, level, permissions } = payload
   if (iss !== rules.issuer || aud !== rules.audience) return null
-  if (!isText(sub) || !isText(jti) || !isText(clientId) || !isTextOrNull(idp) || !isTextOrNull(idpSubject) || !isTextOrNull(sid)) return null
-  if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > now + longestLifetime + rules.tolerance) return null
+  if (!isText(sub) || !isText(jti) || !isText(clientId) || !isTextOrAbsent(idp) || !isTextOrAbsent(idpSubject) || !isTextOrAbsent(sid)) return null
+  if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > Math.max(now, iat) + longestLifetime) return null
   if (nbf !== undefined && (!isTime(nbf) || nbf > now + rules.tolerance)) return null
   if (!isUserLevel(level) || !isNames(permissions)) return null
   return deepFreeze({
     id: sub,
-    provider: idp,
-    subject: idp === null ? null : idpSubject ?? (sub.startsWith(`${idp}:`) ? sub.slice(idp.length + 1) : null),
+    provider: idp ?? null,
+    subject: subjectOf(sub, idp, idpSubject),
     level,
     permissions,
     claims: extraClaims(payload),
     tokenId: jti,
-    sessionId: sid,
+    sessionId: sid ?? null,
     issuedAt: iat,
     expiresAt: exp
   })
+}
+
+/** The provider's id of the user: said in `idp_sub`, else the rest of `sub` after the provider's name. */
+function subjectOf (sub: string, idp: string | undefined, idpSubject: string | undefined): string | null {
+  if (idp === undefined) return null
+  return idpSubject ?? (sub.startsWith(`${idp}:`) ? sub.slice(idp.length + 1) : null)
 }
 
 /** RFC 7519, 4.1.4: on or after `exp` it is not accepted. */
@@ -92,8 +98,8 @@ function isText (value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-function isTextOrNull (value: unknown): value is string | null {
-  return value === null || isText(value)
+function isTextOrAbsent (value: unknown): value is string | undefined {
+  return value === undefined || isText(value)
 }
 
 function isTime (value: unknown): value is number {
@@ -101,7 +107,7 @@ function isTime (value: unknown): value is number {
 }
 
 function isNames (value: unknown): value is Permission[] {
-  return Array.isArray(value) && value.every(name => typeof name === 'string')
+  return Array.isArray(value) && value.every(isText)
 }
 
 function extraClaims (payload: Record<string, unknown>): ExtraClaims {
