@@ -1,0 +1,70 @@
+import { PGlite } from '@electric-sql/pglite'
+import type { Identity, Permissions, UserLevel } from 'fastify-token-exchange'
+import pg from 'pg'
+
+/** What the application asks of its database. PostgreSQL and PGlite, which is PostgreSQL in this process, have it alike. */
+export interface Database {
+  query<Row extends Record<string, unknown>> (text: string, values?: unknown[]): Promise<{ rows: Row[] }>
+  close (): Promise<void>
+}
+
+/** Whom the seed makes an administrator: her id at Facebook. */
+export const administrator = { provider: 'facebook', subject: '10158000000000007', name: 'Ada' }
+
+const schema = [
+  `CREATE TABLE IF NOT EXISTS users (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider text NOT NULL,
+    subject  text NOT NULL,
+    name     text,
+    level    text NOT NULL DEFAULT 'authenticated' CHECK (level IN ('authenticated', 'admin')),
+    UNIQUE (provider, subject)
+  )`,
+  `CREATE TABLE IF NOT EXISTS user_permissions (
+    user_id    bigint NOT NULL REFERENCES users ON DELETE CASCADE,
+    permission text NOT NULL,
+    PRIMARY KEY (user_id, permission)
+  )`
+]
+
+// One statement each: a user is never without the permissions that come with it, however many logins run at once.
+const insertAdministrator = `
+  WITH seeded AS (
+    INSERT INTO users (provider, subject, name, level) VALUES ($1, $2, $3, 'admin') ON CONFLICT DO NOTHING RETURNING id
+  )
+  INSERT INTO user_permissions SELECT id, permission FROM seeded, unnest(ARRAY['todo:read', 'todo:write']) AS permission`
+
+const insertAtFirstLogin = `
+  WITH registered AS (
+    INSERT INTO users (provider, subject, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id
+  )
+  INSERT INTO user_permissions SELECT id, 'todo:read' FROM registered`
+
+const selectPermissions = `
+  SELECT level, ARRAY(SELECT permission FROM user_permissions WHERE user_id = users.id ORDER BY permission) AS permissions
+  FROM users WHERE provider = $1 AND subject = $2`
+
+/** Opens PostgreSQL where there is a URL, else PGlite in a directory or, without one, in memory. */
+export async function openDatabase (url: string | undefined, directory: string | undefined): Promise<Database> {
+  const database: Database = url === undefined ? new PGlite(directory) : connect(url)
+  for (const statement of schema) await database.query(statement)
+  await database.query(insertAdministrator, Object.values(administrator))
+  return database
+}
+
+function connect (connectionString: string): Database {
+  const pool = new pg.Pool({ connectionString })
+  // A connection that breaks while idle: the pool replaces it, and without a listener Node would exit.
+  pool.on('error', error => console.error(`PostgreSQL: ${error.message}`))
+  return {
+    query: (text, values) => pool.query(text, values),
+    close: () => pool.end()
+  }
+}
+
+/** The permission lookup: what the database says of this identity, which it registers at its first login. */
+export async function permissionsOf (database: Database, { provider, subject, name }: Identity): Promise<Permissions | null> {
+  await database.query(insertAtFirstLogin, [provider, subject, name])
+  const { rows: [user] } = await database.query<{ level: UserLevel, permissions: string[] }>(selectPermissions, [provider, subject])
+  return user ?? null
+}

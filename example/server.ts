@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto'
+import Fastify from 'fastify'
+import tokenExchange from 'fastify-token-exchange'
+import { apple, facebook, github, google, introspection, microsoft, oidc } from 'fastify-token-exchange/providers'
+import { startIdentityServer } from 'fastify-token-exchange/testing'
+import { openDatabase, permissionsOf } from './database.js'
+import { walkthrough } from './walkthrough.js'
+
+const {
+  PORT = '3000',
+  HOST = '127.0.0.1',
+  ISSUER = `http://localhost:${PORT}`,
+  LOG_LEVEL = 'warn',
+  DATABASE_URL, // postgres://…; without it PGlite, an embedded PostgreSQL
+  PGLITE_DIRECTORY, // where PGlite keeps its files; without it in memory
+  SIGNING_SECRET = random(),
+  APPLICATION_KEY = random(),
+  MASTER_KEY = random()
+} = process.env
+
+const database = await openDatabase(DATABASE_URL, PGLITE_DIRECTORY)
+
+// Stands in for the providers' own servers. In production: `facebook({ appId, appSecret })` and so on.
+const idp = await startIdentityServer()
+
+const app = Fastify({ logger: { level: LOG_LEVEL } })
+await app.register(tokenExchange, {
+  issuer: ISSUER,
+  keys: SIGNING_SECRET,
+  providers: {
+    facebook: facebook(idp.facebook.options),
+    google: google(idp.google.options),
+    apple: apple(idp.apple.options),
+    microsoft: microsoft(idp.microsoft.options),
+    github: github(idp.github.options),
+    oidc: oidc(idp.oidc.options),
+    introspection: introspection(idp.introspection.options)
+  },
+  permissions: identity => permissionsOf(database, identity),
+  applicationKeys: { example: APPLICATION_KEY },
+  masterKeys: { operations: MASTER_KEY }
+})
+
+app.get('/api/everyone', { onRequest: app.requireLevel('everyone') }, () => ({ message: 'Hello, everyone' }))
+app.get('/api/app', { onRequest: app.requireLevel('application') }, ({ auth }) => ({ message: `Hello, application ${auth.application ?? auth.master}` }))
+app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({ message: `Hello, user ${auth.user?.id ?? auth.master}` }))
+app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({ message: `Hello, administrator ${auth.user?.id ?? auth.master}` }))
+
+app.addHook('onClose', async () => {
+  await idp.close()
+  await database.close()
+})
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
+
+const url = await app.listen({ port: Number(PORT), host: HOST })
+console.log(await walkthrough({ url, idp, applicationKey: APPLICATION_KEY, masterKey: MASTER_KEY }))
+
+function random (): string {
+  return randomBytes(32).toString('hex')
+}

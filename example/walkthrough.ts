@@ -1,0 +1,65 @@
+import type { IdentityServer } from 'fastify-token-exchange/testing'
+import { administrator } from './database.js'
+
+export interface Walk {
+  /** Of the running server. */
+  url: string
+  idp: IdentityServer
+  applicationKey: string
+  masterKey: string
+}
+
+/** Commands for a shell, in order; each group with what it shows. */
+export async function walkthrough ({ url, idp, applicationKey, masterKey }: Walk): Promise<string> {
+  const user = `access_token=${idp.facebook.accessToken({ id: '10158000000000008', name: 'Grace' })}`
+  const admin = `access_token=${idp.facebook.accessToken({ id: administrator.subject, name: administrator.name })}`
+  const ofAnotherApp = `access_token=${idp.facebook.accessToken({}, { appId: '999' })}`
+  const withApplicationKey = header('X-ZUMO-APPLICATION', applicationKey)
+  const login = (provider: string, grant: string) => request(`${url}/login/${provider}`, `-d ${grant}`)
+  const keepToken = (name: string, grant: string) => `${name}=$(curl -s ${url}/login/facebook -d ${grant} | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')`
+  const allFour = (...headers: string[]) => ['everyone', 'app', 'auth', 'admin'].map(api => request(`${url}/api/${api}`, ...headers))
+
+  return [
+    `The server listens on ${url}. Paste these lines into a shell, in this order:`,
+    group('Log in with a Facebook token: 200', login('facebook', user)),
+    group('A token that Facebook gave to another app: 401', login('facebook', ofAnotherApp)),
+    group('Without a credential: 200 401 401 401', ...allFour()),
+    group('With the application key: 200 200 401 401', ...allFour(withApplicationKey)),
+    group('Keep the access token of the user and that of an administrator', keepToken('TOKEN', user), keepToken('ADMIN', admin)),
+    group('With the token of the user: 200 401 200 403', ...allFour(bearer('$TOKEN'))),
+    group('With the application key and the token of the user: 200 200 200 403', ...allFour(withApplicationKey, bearer('$TOKEN'))),
+    group('With the token of an administrator: 200 401 200 200', ...allFour(bearer('$ADMIN'))),
+    group('With the master key: 200 200 200 200', ...allFour(header('X-ZUMO-MASTER', masterKey))),
+    group('With a token that this server did not write: 401 401 401 401', ...allFour(bearer('x$TOKEN'))),
+    group('Log in with the tokens of other providers: 200 200 200 200 200 200',
+      login('google', `id_token=${await idp.google.idToken()}`),
+      login('apple', `id_token=${await idp.apple.idToken()}`),
+      login('microsoft', `id_token=${await idp.microsoft.idToken()}`),
+      login('github', `access_token=${idp.github.accessToken()}`),
+      login('oidc', `id_token=${await idp.oidc.idToken()}`),
+      login('introspection', `access_token=${idp.introspection.accessToken()}`))
+  ].join('\n\n')
+}
+
+function group (title: string, ...commands: string[]): string {
+  return [`# ${title}`, ...commands].join('\n')
+}
+
+/** Prints the answer and its status. */
+function request (url: string, ...options: string[]): string {
+  return ["curl -s -w ' %{http_code}\\n'", url, ...options].join(' ')
+}
+
+function header (name: string, value: string): string {
+  return `-H ${quoted(`${name}: ${value}`)}`
+}
+
+/** In double quotes: the shell puts in the value of the variable. */
+function bearer (token: string): string {
+  return `-H "Authorization: Bearer ${token}"`
+}
+
+/** A word of the shell (POSIX, 2.2.2). */
+function quoted (text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`
+}
