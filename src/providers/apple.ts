@@ -7,8 +7,7 @@ import { idTokenProvider } from './id-token-provider.js'
 import { textOrNull } from './openid-claims.js'
 
 export interface AppleOptions extends IdTokenOptions {
-  /** Bundle ids and service ids together. */
-  clientIds: readonly string[]
+  clientIds: readonly string[] // bundle ids and service ids together
   /** With `keyId` and `privateKey` (PEM): authorization codes and `revoke`. All three or none. */
   teamId?: string
   keyId?: string
