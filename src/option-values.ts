@@ -10,6 +10,13 @@ export function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** An object of entries by name. A Map or an instance of a class would read as an empty one, and leave out what it holds. */
+export function isDictionary (value: unknown): value is Record<string, unknown> {
+  if (!isRecord(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
 /** The members of an object of options, of which each has to be known. */
 export function members<const Name extends string> (value: unknown, path: string, known: readonly Name[]): Partial<Record<Name, unknown>> {
   if (!isRecord(value)) throw refused(path, 'must be an object')
@@ -39,6 +46,7 @@ export function publicUrl (value: unknown, path: string): string {
   const secure = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
   if (!secure) throw refused(path, 'must be https (plain http on a loopback host only)')
   if (url.username !== '' || url.password !== '' || /[?#\s\\]/.test(value) || value.endsWith('/')) throw refused(path, 'must have no trailing slash, query, fragment or credentials')
+  if (url.href !== value && url.href !== `${value}/`) throw refused(path, 'must be in normal form (RFC 3986, 6.2.2): lower case, no default port, no dot segments')
   return value
 }
 
@@ -59,6 +67,11 @@ export function origin (value: unknown, path: string): string {
 export function providerName (name: string): string {
   if (!/^[a-z0-9_-]+$/.test(name)) throw refused(`providers.${name}`, 'must be named by a-z, 0-9, _ and - only')
   return name
+}
+
+/** A label in words that can be logged: where label and key were mistaken for each other, the label is the secret. */
+export function labelled (path: string, label: string): string {
+  return label.length < 16 ? `${path}.${label}` : `${path} with a label of ${label.length} characters`
 }
 
 /** A key that a header can carry: RFC 9110, 5.5, visible characters and inner blanks. */
