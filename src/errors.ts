@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 /**
  * An error with a stable `code` and HTTP status.
  *
@@ -96,15 +98,15 @@ export function codeOf (thrown: unknown): string | undefined {
 }
 
 /**
- * What was thrown, where a logger can read it; else an error that says so. Loggers read the members of an error and of
- * its causes, and a getter that throws there would turn a refusal into a 500.
+ * What was thrown, where a logger can read it; else an error that describes it. Loggers read the members of an error and
+ * of its causes, and mark them: a getter that throws there, or a frozen error, would turn a refusal into a 500.
  */
 export function legible (thrown: unknown): unknown {
   try {
     readAsLoggersDo(thrown, new Set())
     return thrown
   } catch {
-    return new Error('what was thrown cannot be read')
+    return new Error(describe(thrown))
   }
 }
 
@@ -113,9 +115,18 @@ function readAsLoggersDo (value: unknown, seen: Set<unknown>): void {
   seen.add(value)
   const members = new Set(['stack', 'cause', 'errors', 'constructor', Symbol.toStringTag, ...namesOf(value)])
   if (typeof Reflect.get(value, 'message') !== 'string' && !(value instanceof Error)) return
+  if (!Object.isExtensible(value)) throw new TypeError('cannot be marked')
   for (const member of members) {
     const inner: unknown = Reflect.get(value, member)
     for (const one of Array.isArray(inner) ? inner : [inner]) readAsLoggersDo(one, seen)
+  }
+}
+
+function describe (thrown: unknown): string {
+  try {
+    return inspect(thrown, { customInspect: false })
+  } catch {
+    return 'what was thrown cannot be read'
   }
 }
 

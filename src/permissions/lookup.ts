@@ -29,6 +29,8 @@ export interface LookupOccasion {
 /** The application's lookup within its deadline, its answer checked. */
 export type GuardedLookup = (identity: Identity, occasion: LookupOccasion) => Promise<GrantedPermissions>
 
+const members: ReadonlyArray<keyof Permissions> = ['level', 'permissions', 'userId', 'claims']
+
 /** The default lookup: everyone whom a provider vouches for is `authenticated`. */
 export const everyoneProven: PermissionLookup = () => ({ level: 'authenticated' })
 
@@ -53,10 +55,18 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
 
 function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
   try {
+    refuseForeign(answer)
     return readPermissions(answer)
   } catch (thrown) {
     throw failed(thrown, log)
   }
+}
+
+// Every member of Permissions has a default, so anything at all would pass for the answer of somebody who is authenticated:
+// an Error that was returned and not thrown, a result set, a Map.
+function refuseForeign (answer: unknown): void {
+  if (typeof answer !== 'object' || answer === null || Object.prototype.toString.call(answer) !== '[object Object]') throw new errors.OptionInvalidError('permissions must be an object')
+  if (Object.keys(answer).length > 0 && !members.some(name => name in answer)) throw new errors.OptionInvalidError(`permissions must hold one of ${members.join(', ')}`)
 }
 
 /** What the application's own callback threw is logged whole, for its developers, and never answered. */
