@@ -15,8 +15,11 @@ const rooms = {
   exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
   guards: [...words, 'permissions', 'tokens', 'sessions'],
   'option-values': words,
-  options: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'guards'],
+  redirect: [...words, 'http', 'deadline', 'tokens'],
+  // Of azure only its settings.ts, a reader of one value like those of option-values.
+  options: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
   administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
+  azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'routes', 'redirect'],
   routes: [...words, 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
   testing: [...words, 'http', 'sessions']
 }

@@ -1,11 +1,13 @@
+import { readAzureMobileServices, type AzureMobileServicesOptions, type Dialect } from './azure/settings.js'
 import type { CorsOptions } from './guards/cors.js'
 import type { CredentialHeaders } from './guards/credentials.js'
 import type { IdentityProvider } from './identity.js'
-import { headerName, integer, isRecord, members, origin, pathPrefix, printableKey, providerName, publicUrl, refused, text } from './option-values.js'
+import { headerName, integer, isDictionary, isRecord, labelled, members, origin, pathPrefix, printableKey, providerName, publicUrl, refused, text } from './option-values.js'
 import { isLevel, levels, type Level } from './permissions/level.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
 import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
+import { isWellKnownSecret } from './tokens/well-known-secrets.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless the name says otherwise. */
 export interface TokenExchangeOptions {
@@ -37,6 +39,8 @@ export interface TokenExchangeOptions {
   defaultLevel?: Level
   /** Registers @fastify/cors for these browser origins. @default none */
   cors?: CorsOptions
+  /** Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false */
+  azureMobileServices?: boolean | AzureMobileServicesOptions
   /** Milliseconds for all calls of one verification. @default 5000 */
   providerTimeout?: number
   /** Milliseconds for one permission lookup. @default 5000 */
@@ -61,6 +65,7 @@ export interface ResolvedOptions {
   readonly rateLimit: object | null
   readonly defaultLevel: Level | null
   readonly cors: CorsOptions | null
+  readonly azureMobileServices: Dialect | null
   readonly providerTimeout: number
   readonly lookupTimeout: number
   readonly concurrency: number
@@ -68,7 +73,7 @@ export interface ResolvedOptions {
 
 const known = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys', 'masterKeys',
-  'headers', 'prefix', 'rateLimit', 'defaultLevel', 'cors', 'providerTimeout', 'lookupTimeout', 'concurrency',
+  'headers', 'prefix', 'rateLimit', 'defaultLevel', 'cors', 'azureMobileServices', 'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
 ] as const
@@ -84,6 +89,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const keys = await readKeys(given.keys)
   const providers = readProviders(given.providers)
   if (providers.size > 0 && keys.every(({ signWith }) => signWith === null)) throw refused('keys', 'holds none that can sign, and there are providers')
+  const cors = readCors(given.cors)
   return Object.freeze({
     issuer,
     audience: text(given.audience, 'audience', issuer),
@@ -97,7 +103,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     prefix: pathPrefix(given.prefix, 'prefix'),
     rateLimit: readRateLimit(given.rateLimit),
     defaultLevel: readDefaultLevel(given.defaultLevel),
-    cors: readCors(given.cors),
+    cors,
+    azureMobileServices: readAzureMobileServices(given.azureMobileServices, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
     providerTimeout: integer(given.providerTimeout, 'providerTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
     lookupTimeout: integer(given.lookupTimeout, 'lookupTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
     concurrency: integer(given.concurrency, 'concurrency', { least: 1, most: 100_000, otherwise: 64 })
@@ -105,7 +112,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
 }
 
 function readProviders (value: unknown = {}): ReadonlyMap<string, IdentityProvider> {
-  if (!isRecord(value)) throw refused('providers', 'must be an object of identity providers')
+  if (!isDictionary(value)) throw refused('providers', 'must be a plain object of identity providers')
   return new Map(Object.entries(value).map(([name, provider]) => [providerName(name), readProvider(provider, `providers.${name}`)]))
 }
 
@@ -139,8 +146,14 @@ function readApplicationKeys (applications: unknown = {}, masters: unknown = {})
 }
 
 function readKeyList (value: unknown, path: string): Readonly<Record<string, string>> {
-  if (!isRecord(value)) throw refused(path, 'must be an object of keys by label')
-  return Object.freeze(Object.fromEntries(Object.entries(value).map(([label, key]) => [label, printableKey(key, `${path}.${label}`)])))
+  if (!isDictionary(value)) throw refused(path, 'must be a plain object of keys by label')
+  return Object.freeze(Object.fromEntries(Object.entries(value).map(([label, key]) => [label, readApplicationKey(key, labelled(path, label))])))
+}
+
+function readApplicationKey (value: unknown, path: string): string {
+  const key = printableKey(value, path)
+  if (isWellKnownSecret(key)) throw refused(path, 'is printed in public documentation, anybody could send it')
+  return key
 }
 
 function readHeaders (value: unknown = {}): CredentialHeaders {
@@ -153,7 +166,7 @@ function readHeaders (value: unknown = {}): CredentialHeaders {
 function readRateLimit (value: unknown): object | null {
   if (value === undefined) return null
   if (!isRecord(value)) throw refused('rateLimit', 'must be an object')
-  return value
+  return { ...value }
 }
 
 function readDefaultLevel (value: unknown): Level | null {

@@ -113,7 +113,7 @@ async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, provid
     prepareOwnRoutes(scope, isClosing)
     if (dialect !== null) renderErrors(scope, app)
     if (dialect === null) loginRoute(scope, exchange, config)
-    else registerDialect(scope, { exchange, names: providers.keys(), config })
+    else await registerDialect(scope, { exchange, names: providers.keys(), config })
     nonceRoute(scope, nonces, config)
   }, { prefix })
 }

@@ -15,9 +15,14 @@ export function readGrant (members: Members, accepts: readonly GrantType[]): Aut
   const [type, another] = grantTypes.filter(name => members.has(name))
   if (type === undefined || another !== undefined) throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
   if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
+  return readGrantOf(type, text(members, type), members)
+}
+
+/** A grant, with what else the body says of it. @throws errors.RequestInvalidError */
+export function readGrantOf (type: GrantType, token: string, members: Members): AuthorizationGrant {
   return {
     type,
-    token: text(members, type),
+    token,
     ...(members.has('nonce') && { nonce: text(members, 'nonce') }),
     ...(members.has('redirect_uri') && { redirectUri: text(members, 'redirect_uri') }),
     ...(members.has('code_verifier') && { codeVerifier: text(members, 'code_verifier') })

@@ -1,4 +1,4 @@
-import fastifyCors from '@fastify/cors'
+import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { CredentialHeaders } from './credentials.js'
@@ -9,19 +9,26 @@ export interface CorsOptions {
   origins: readonly string[]
 }
 
-/**
- * Registers @fastify/cors for the application, so that browser clients can read answers and refusals.
- * The master key's header is not allowed: a key of operations has no business in a browser.
- *
- * @throws errors.OptionInvalidError if the application has registered it already
- */
-export async function registerCors (app: FastifyInstance, { origins }: CorsOptions, headers: CredentialHeaders): Promise<void> {
-  if (app.hasPlugin('@fastify/cors')) throw new errors.OptionInvalidError('cors: the application has registered @fastify/cors already; use one of the two')
-  await app.register(fastifyCors, {
+/** What browsers are told, in the words of @fastify/cors. */
+export type CorsPolicy = FastifyCorsOptions
+
+/** The master key's header is not allowed: a key of operations has no business in a browser. */
+export function corsPolicy ({ origins }: CorsOptions, headers: CredentialHeaders): CorsPolicy {
+  return {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE'],
     allowedHeaders: ['Authorization', 'Content-Type', headers.token, headers.applicationKey],
     exposedHeaders: ['WWW-Authenticate', 'Retry-After', 'ETag', 'Link', 'Location'],
     strictPreflight: false
-  })
+  }
+}
+
+/**
+ * Registers @fastify/cors for the application, so that browser clients can read answers and refusals.
+ *
+ * @throws errors.OptionInvalidError if the application has registered it already
+ */
+export async function registerCors (app: FastifyInstance, policy: CorsPolicy): Promise<void> {
+  if (app.hasPlugin('@fastify/cors')) throw new errors.OptionInvalidError('cors: the application has registered @fastify/cors already; use one of the two')
+  await app.register(fastifyCors, policy)
 }

@@ -55,9 +55,12 @@ function once (earlier: string | null, value: string): string {
   return value
 }
 
+// RFC 9110, 5.5: they are not part of the value; Node removes them, `inject` does not.
+const blanksAround = /^[ \t]+|[ \t]+$/g
+
 function oneToken (bearer: string | null, header: string | null): string | null {
   if (header === null) return bearer
-  const token = header.trim() === '' ? null : header
+  const token = header.replace(blanksAround, '') || null
   if (bearer !== null && token !== null && bearer !== token) throw new errors.RequestInvalidError('two tokens that differ were sent')
   return bearer ?? token
 }

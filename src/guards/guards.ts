@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler, preParsingHookHandler } from 'fastify'
+import type { FastifyRequest, onRequestHookHandler, preParsingHookHandler } from 'fastify'
 import { errors } from '../errors.js'
 import { isLevel, levels, type Level } from '../permissions/level.js'
 import type { Permission } from '../permissions/permissions.js'
@@ -7,7 +7,7 @@ import type { Credentials } from './credentials.js'
 import {
   anyPermissionRequirement, levelRequirement, permissionRequirement, userRequirement, type Auth, type Requirement
 } from './decide.js'
-import { challenge } from './refuse.js'
+import { challenge, type TurnAway } from './refuse.js'
 
 /** Where a guard leaves the caller for `request.auth`; null or absent on a route that no guard protects. */
 export const kAuth: unique symbol = Symbol('fastify-token-exchange.auth')
@@ -30,6 +30,7 @@ export interface Guards {
 export interface GuardParts {
   authenticator: Authenticator
   readCredentials: (rawHeaders: readonly string[]) => Credentials
+  turnAway: TurnAway
 }
 
 export function createGuards (parts: GuardParts): Guards {
@@ -42,7 +43,7 @@ export function createGuards (parts: GuardParts): Guards {
 }
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-function guard (requirement: Requirement, { authenticator, readCredentials }: GuardParts): onRequestHookHandler {
+function guard (requirement: Requirement, { authenticator, readCredentials, turnAway }: GuardParts): onRequestHookHandler {
   return function tokenExchangeGuard (request, reply, done) {
     if (isPreflight(request)) return done()
     try {
@@ -51,15 +52,15 @@ function guard (requirement: Requirement, { authenticator, readCredentials }: Gu
       if (Refusal !== null) throw new Refusal()
       request[kAuth] = auth
     } catch (refusal) {
-      return refuse(reply, refusal, done)
+      challenge(reply, refusal)
+      return turnAway(toError(refusal), request, reply, done)
     }
     done()
   }
 }
 
-function refuse (reply: FastifyReply, refusal: unknown, done: (error: Error) => void): void {
-  challenge(reply, refusal)
-  done(refusal instanceof Error ? refusal : new errors.TokenInvalidError(undefined, { cause: refusal }))
+function toError (refusal: unknown): Error {
+  return refusal instanceof Error ? refusal : new errors.TokenInvalidError(undefined, { cause: refusal })
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf } from '../errors.js'
 
 // RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
@@ -20,3 +20,9 @@ export function challenge (reply: FastifyReply, refusal: unknown): void {
   const value = challenges.get(codeOf(refusal))
   if (value !== undefined) reply.header('www-authenticate', value)
 }
+
+/** Turns a caller away, who has the challenge already. */
+export type TurnAway = (refusal: Error, request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void) => void
+
+/** As an error, for whatever error handler the route has. */
+export const turnAway: TurnAway = (refusal, _request, _reply, done) => done(refusal)
