@@ -4,6 +4,7 @@ import type { Identity } from '../../src/identity.js'
 import type { Permissions } from '../../src/permissions/permissions.js'
 import { decodeClaims, loginServer, ownProvider } from '../routes/login-server.js'
 
+const nothing: unknown = undefined
 const failed = { statusCode: 503, code: 'AUTH_ERR_LOOKUP_FAILED', error: 'Service Unavailable', message: 'The permissions of this user cannot be determined at the moment' }
 
 /** A lookup of which the compiler does not know what it answers. */
@@ -113,7 +114,7 @@ t.test('what it throws is logged whole and never answered', async t => {
     ['rejects with one of our codes', async () => { throw Object.assign(new Error(secret), { code: 'AUTH_ERR_GRANT_REJECTED', statusCode: 401 }) }],
     ['rejects with a status', async () => { throw Object.assign(new Error(secret), { statusCode: 404, headers: { 'x-secret': secret } }) }],
     ['rejects with a text', async () => { throw secret }],
-    ['rejects with nothing', () => Promise.reject()]
+    ['rejects with nothing', async () => { throw nothing }]
   ]
   for (const [name, permissions] of rows) {
     const { app, login, log } = await loginServer({ permissions })
