@@ -65,7 +65,7 @@ async function startServer ({ port, directory, run, pidsOf }: ServerParts): Prom
   }
 
   function signal (name: NodeJS.Signals): void {
-    for (const pid of pidsOf(child)) if (pid !== undefined) process.kill(pid, name)
+    for (const pid of pidsOf(child)) if (pid !== undefined) send(pid, name)
   }
 
   async function kill (): Promise<void> {
@@ -106,6 +106,15 @@ async function accepts (port: number): Promise<boolean> {
       resolve(true)
     })
   })
+}
+
+// A child of the server may have ended by itself since it was listed.
+function send (pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if (!(error instanceof Error && Reflect.get(error, 'code') === 'ESRCH')) throw error
+  }
 }
 
 async function freePort (): Promise<number> {

@@ -3,13 +3,12 @@ import { codeOf, errors } from '../../errors.js'
 import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from '../session-store.js'
 import { postgresListener } from './postgres-listener.js'
 import { postgresSchema, tablesOf } from './postgres-schema.js'
+import { spendUntil } from './spend-until.js'
 import { integerOf, recordOf, revocationOf, sessionOf } from './row.js'
 
 const UNIQUE_VIOLATION = '23505'
 const EXISTS_ALREADY = [UNIQUE_VIOLATION, '42P07', '42710']
 const PAGE = 1000
-/** Milliseconds after which a nonce is not spent any more: by then its caller was told that the store is down. */
-const SPEND_WITHIN = 800
 
 /** What the store needs of a `pg` Pool, or of PGlite. */
 export interface PostgresPool {
@@ -91,7 +90,7 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
     },
     async spend (keys) {
       if (keys.length === 0) return true
-      const until = await now() + SPEND_WITHIN
+      const until = await spendUntil(now)
       const digests = keys.map(({ key }) => createHash('sha256').update(key).digest('base64url'))
       const rows = await query(`INSERT INTO ${spent} (key, expires_at) SELECT * FROM unnest($1::text[], $2::bigint[])
         WHERE extract(epoch FROM clock_timestamp()) * 1000 <= $3::bigint RETURNING key`,

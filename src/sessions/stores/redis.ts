@@ -2,13 +2,12 @@ import { createHash } from 'node:crypto'
 import { errors } from '../../errors.js'
 import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from '../session-store.js'
 import { decodeRevocation, decodeSession, encodeRevocation, encodeSession } from './redis-values.js'
+import { spendUntil } from './spend-until.js'
 import { append, clock, index, replaceIf, spendAll, type Script } from './redis-scripts.js'
 
 const PREFIX = /^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$/
 const PAGE = 1000
 const END_ATTEMPTS = 10
-/** Milliseconds after which a nonce is not spent any more: by then its caller was told that the store is down. */
-const SPEND_WITHIN = 800
 
 /** What the store needs of ioredis (a node or a cluster), or of a client that is compatible with it. */
 export interface RedisClient {
@@ -110,16 +109,18 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
     async spend (keys) {
       const names = keys.map(({ key }) => spentKey(key))
       if (names.length === 0) return true
-      const until = Number(await run(clock, [stream])) + SPEND_WITHIN
+      const until = await spendUntil(now)
       const spent = await run(spendAll, names, [until, ...keys.map(({ expiresAt }) => Math.max(1, expiresAt - Date.now()))])
       if (spent === -1) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
       return spent === 1
     },
     // Redis expires its keys by itself.
     async sweep () {},
-    async now () {
-      return Number(await run(clock, [stream]))
-    }
+    now
+  }
+
+  async function now (): Promise<number> {
+    return Number(await run(clock, [stream]))
   }
 }
 

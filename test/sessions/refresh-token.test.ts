@@ -1,0 +1,77 @@
+import t from 'tap'
+import { errors } from '../../src/errors.js'
+import { createRefreshTokens } from '../../src/sessions/refresh-token.js'
+import { resolveSessionOptions } from '../../src/sessions/session-options.js'
+import { counterOf, tokenIdFor } from '../../src/sessions/token-id.js'
+import { memoryStore } from '../../src/sessions/stores/index.js'
+import { issuer, secret, sessionsOn, welcome } from './two-servers.js'
+
+const INVALID = { code: errors.RefreshInvalidError.code, statusCode: 400 }
+const sessionId = 'AAECAwQFBgcICQoLDA0ODw'
+const tokens = createRefreshTokens([secret], issuer)
+const token = tokens.make({ sessionId, counter: 7, secretId: tokens.secretId })
+
+t.test('says what was put in, and is the same for all who make it', async t => {
+  t.same(tokens.read(token), { sessionId, counter: 7, secretId: tokens.secretId })
+  t.equal(createRefreshTokens([secret], issuer).make({ sessionId, counter: 7, secretId: tokens.secretId }), token)
+  t.match(token, /^[A-Za-z0-9_-]{72}$/)
+  t.notOk(token.includes(secret) || tokens.secretId.includes(secret.slice(0, 4)))
+})
+
+t.test('every change of a character is refused', async t => {
+  for (let position = 0; position < token.length; position++) {
+    for (const character of ['A', '_', '.', '=', ' ', 'é']) {
+      const changed = token.slice(0, position) + character + token.slice(position + 1)
+      if (changed !== token) t.throws(() => tokens.read(changed), INVALID)
+    }
+  }
+})
+
+t.test('garbage is refused before the store is asked', async t => {
+  const store = { ...memoryStore(), read: async () => { throw new Error('asked') } }
+  const sessions = sessionsOn(store)
+  const rows = ['', ' ', token + 'A', token.slice(1), `${token}\n`, token.replace(/.$/, '='), 'a.b.c', 'A'.repeat(72), 'x'.repeat(100_000), '\0'.repeat(72)]
+  for (const row of rows) await t.rejects(sessions.refresh(row, welcome), INVALID, row.slice(0, 20))
+})
+
+t.test('another secret, and another issuer with the same secret, is another application', async t => {
+  t.throws(() => createRefreshTokens([`${secret}!`], issuer).read(token), INVALID)
+  t.throws(() => createRefreshTokens([secret], 'https://another.example').read(token), INVALID)
+  t.same(createRefreshTokens([`${secret}!`, secret], issuer).read(token).counter, 7, 'all verify')
+  t.throws(() => createRefreshTokens([], issuer).read(token), INVALID, 'a server without secrets')
+})
+
+t.test('the jti of an access token says which refresh token came with it', async t => {
+  t.equal(counterOf(tokenIdFor(12)), 12)
+  t.not(tokenIdFor(12), tokenIdFor(12))
+  for (const other of ['', '12', 'a.12', crypto.randomUUID(), `${'a'.repeat(22)}.`, `${'a'.repeat(22)}.01`, `${'a'.repeat(22)}.-1`]) t.equal(counterOf(other), null, other)
+})
+
+t.test('options are complete and checked', async t => {
+  const { store, ...rest } = resolveSessionOptions({}, ['material'])
+  t.type(store.create, 'function')
+  t.same(rest, { isDefaultStore: true, idleLifetime: 2_592_000, absoluteLifetime: 31_536_000, retryWindow: 30, secrets: ['material'], whenStale: 'accept', maxStaleness: 60 })
+  const rows: [object | null | string, RegExp][] = [
+    [{ idleLifetme: 1 }, /sessions\.idleLifetme/],
+    [{ store: {} }, /sessions\.store/],
+    [{ store: null }, /sessions\.store/],
+    [{ idleLifetime: 0 }, /sessions\.idleLifetime/],
+    [{ absoluteLifetime: 1.5 }, /sessions\.absoluteLifetime/],
+    [{ retryWindow: -1 }, /sessions\.retryWindow/],
+    [{ retryWindow: '30' }, /sessions\.retryWindow/],
+    [{ maxStaleness: Infinity }, /sessions\.maxStaleness/],
+    [{ whenStale: 'maybe' }, /sessions\.whenStale/],
+    [{ secrets: [] }, /sessions\.secrets/],
+    [{ secrets: [secret, 'too short to be one'] }, /sessions\.secrets\[1\]/],
+    [{ secrets: [secret, secret] }, /sessions\.secrets/],
+    [[], /sessions/], [null, /sessions/], ['on', /sessions/]
+  ]
+  for (const [options, message] of rows) {
+    t.throws(() => resolveSessionOptions(options, []), { code: errors.OptionInvalidError.code, message })
+  }
+  try {
+    resolveSessionOptions({ secrets: ['sesame'] }, [])
+  } catch (error) {
+    t.notOk(String(error).includes('sesame'), 'a secret is never echoed')
+  }
+})
