@@ -1,10 +1,10 @@
-import { importJWK, type CryptoKey, type JWK } from 'jose'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
 import { isObject, type JsonObject } from './json.js'
 
 /** A public key of a provider, and the JWK it was published as. */
-export interface PublishedKey { cryptoKey: CryptoKey, jwk: JsonObject }
+export interface PublishedKey { publicKey: KeyObject, jwk: JsonObject }
 
 export interface KeySet {
   /**
@@ -39,24 +39,23 @@ export function createKeySet (url: string): KeySet {
     async key (kid, algorithm, signal) {
       const entry = await published.find(keys => keys.get(kid), signal)
       if (entry === undefined || !suits(entry.jwk, algorithm)) throw new errors.GrantRejectedError('kid')
-      return { cryptoKey: await entry.as(algorithm), jwk: entry.jwk }
+      return { publicKey: entry.publicKey(), jwk: entry.jwk }
     }
   }
 }
 
 class Entry {
   readonly jwk: JsonObject
-  readonly #imported = new Map<string, Promise<CryptoKey>>()
+  #imported: KeyObject | undefined
 
   constructor (jwk: JsonObject) {
     this.jwk = jwk
   }
 
-  /** Imported once for each algorithm it is used with. */
-  as (algorithm: string): Promise<CryptoKey> {
-    const key = this.#imported.get(algorithm) ?? importKey(this.jwk, algorithm)
-    this.#imported.set(algorithm, key)
-    return key
+  /** Imported at its first use. */
+  publicKey (): KeyObject {
+    this.#imported ??= importKey(this.jwk)
+    return this.#imported
   }
 }
 
@@ -94,10 +93,11 @@ function suits (jwk: JsonObject, algorithm: string): boolean {
     (jwk.alg === undefined || jwk.alg === algorithm)
 }
 
-async function importKey ({ kty, n, e, crv, x, y }: JsonObject, algorithm: string): Promise<CryptoKey> {
-  const members = Object.entries({ n, e, crv, x, y }).filter(([, value]) => typeof value === 'string')
-  const jwk: JWK = { kty: String(kty), ...Object.fromEntries(members) }
-  const key = await importJWK(jwk, algorithm).catch(() => undefined)
-  if (key === undefined || key instanceof Uint8Array) throw new errors.ProviderUnavailableError('the key cannot be read')
-  return key
+function importKey ({ kty, n, e, crv, x, y }: JsonObject): KeyObject {
+  const members = Object.entries({ kty, n, e, crv, x, y }).filter(([, value]) => typeof value === 'string')
+  try {
+    return createPublicKey({ key: Object.fromEntries(members), format: 'jwk' })
+  } catch {
+    throw new errors.ProviderUnavailableError('the key cannot be read')
+  }
 }
