@@ -1,15 +1,12 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import autocannon from 'autocannon'
+import { fileURLToPath } from 'node:url'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { tokenExchange, type TokenExchangeOptions } from '../src/index.js'
+import { compare, measure, serveUntilDisconnected } from './load.js'
 
 // Throughput of a guarded GET relative to a bare Fastify route, with 1,000 users in turn, in one run.
-// The server has a process of its own; each case is measured several times, alternating with the bare route,
-// and the median ratio is printed. The second column divides by the processor time that the server used: what
-// else the machine does at that time, the load generator included, does not reach it.
+// Each case is measured several times, alternating with the bare route, and the median ratio is printed.
 
 const issuer = 'https://api.example.com'
 const users = 1000
@@ -74,61 +71,19 @@ function theirs (name: string, options: fastifyJwt.FastifyJWTOptions): Case {
   }
 }
 
-/** The child: one server of one case. It tells how much processor time it has used whenever it is asked. */
+/** The child: one server of one case. */
 async function serve (name: string): Promise<void> {
   const app = Fastify()
-  const tokens = await cases.find(one => one.name === name)?.build(app)
+  const tokens = await cases.find(one => one.name === name)?.build(app) ?? []
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  process.on('message', () => process.send?.({ microseconds: process.cpuUsage().user + process.cpuUsage().system }))
-  process.send?.({ url, tokens })
-  await once(process, 'disconnect')
+  await serveUntilDisconnected({ url, requests: tokens.map(token => ({ headers: { authorization: `Bearer ${token}` } })) })
   await app.close()
 }
 
-interface Measured { perSecond: number, perProcessorSecond: number }
-
-async function measure (name: string): Promise<Measured> {
-  const child = fork(new URL(import.meta.url), ['serve', name], { execArgv: process.execArgv })
-  const [{ url, tokens }] = await once(child, 'message') as [{ url: string, tokens: string[] }]
-  const requests = tokens.map(token => ({ headers: { authorization: `Bearer ${token}` } }))
-  await autocannon({ url, connections: 50, pipelining: 4, duration: 1, requests })
-  const before = await processorTime(child)
-  const { requests: { total }, non2xx, duration } = await autocannon({ url, connections: 50, pipelining: 4, duration: seconds, requests })
-  const used = await processorTime(child) - before
-  child.disconnect()
-  await once(child, 'exit')
-  if (non2xx > 0) throw new Error(`${name}: ${non2xx} answers were refusals`)
-  return { perSecond: total / duration, perProcessorSecond: total / used * 1e6 }
-}
-
-async function processorTime (child: ChildProcess): Promise<number> {
-  child.send('processor time')
-  const [{ microseconds }] = await once(child, 'message') as [{ microseconds: number }]
-  return microseconds
-}
-
-function median (numbers: number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
-}
-
-async function compare (): Promise<void> {
-  const measured = new Map(cases.map(({ name }) => [name, new Array<Measured>()]))
-  for (let round = 0; round < rounds; round++) {
-    for (const { name } of cases) measured.get(name)?.push(await measure(name))
-  }
-  const bare = measured.get('bare') ?? []
+if (process.argv[2] === 'serve') {
+  await serve(process.argv[3] ?? '')
+} else {
   console.log(`node ${process.version}, ${users} users, median of ${rounds} rounds of ${seconds} s, relative to the bare route\n`)
-  console.log(`${''.padEnd(28)} requests per second    per second of the server's processor`)
-  for (const [name, results] of measured) console.log(row(name, results, bare))
+  const script = fileURLToPath(import.meta.url)
+  await compare(cases.map(({ name }) => name), { base: () => 'bare', rounds, once: name => measure(script, name, { connections: 50, seconds }) })
 }
-
-function row (name: string, results: Measured[], bare: Measured[]): string {
-  const columns = (['perSecond', 'perProcessorSecond'] as const).map(unit => {
-    const ratio = median(results.map((result, round) => result[unit] / (bare[round]?.[unit] ?? Number.NaN)))
-    return `${median(results.map(result => result[unit])).toFixed(0).padStart(8)}  ${ratio.toFixed(2)}`
-  })
-  return `${name.padEnd(28)} ${columns.join('          ')}`
-}
-
-if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '')
-else await compare()
