@@ -49,6 +49,25 @@ export type NoncePolicy = 'required' | 'if-present' | 'off'
 /** Whether an ID token may be used for more than one login. */
 export type ReplayPolicy = 'allow' | 'refuse'
 
+/** What a browser is sent to the provider with (RFC 6749, 4.1.1; RFC 7636; OpenID Connect Core, 3.1.2.1). */
+export interface AuthorizationRequest {
+  redirectUri: string
+  state: string
+  nonce: string
+  /** Of the method S256. */
+  codeChallenge: string
+}
+
+/** What the browser came back with, and what belongs to it. */
+export interface AuthorizationAnswer {
+  code: string
+  redirectUri: string
+  codeVerifier: string
+  nonce: string
+  /** The issuer that the answer names (RFC 9207), where it names one. */
+  iss?: string
+}
+
 /** Somebody who may vouch for a user. The built-in providers and an application's own are of this one shape. */
 export interface IdentityProvider {
   /** The kinds of grant that `verify` understands. */
@@ -62,4 +81,8 @@ export interface IdentityProvider {
    * @throws errors.ProviderUnavailableError when nobody can tell at the moment (503)
    */
   verify (grant: AuthorizationGrant, context: VerifyContext): Promise<VerifiedIdentity>
+  /** Where a browser is sent to log in: with `redeem`, a provider that offers logins by redirect. */
+  authorizationUrl? (request: AuthorizationRequest): string | Promise<string>
+  /** Redeems the code that the browser brought back, and verifies whom it speaks of. @throws as `verify` */
+  redeem? (answer: AuthorizationAnswer, context: VerifyContext): Promise<VerifiedIdentity>
 }

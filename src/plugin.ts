@@ -6,7 +6,7 @@ import { errors } from './errors.js'
 import { createExchange, type Exchange, type ExchangeProvider } from './exchange/exchange.js'
 import { createNonces, type Nonces } from './exchange/nonces.js'
 import { createSingleUse, type SingleUse } from './exchange/single-use.js'
-import { createVerification } from './exchange/verification.js'
+import { createInquiry, createRedirection, createVerification } from './exchange/verification.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { corsPolicy, registerCors } from './guards/cors.js'
 import { createCredentialReader } from './guards/credentials.js'
@@ -92,9 +92,11 @@ function isRoot (app: FastifyInstance): boolean {
 
 function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions, { deadlines, issue, singleUse }: ExchangeTools): Exchange {
   const limits = { milliseconds: providerTimeout, concurrency, deadlines }
-  const entry = (name: string, provider: IdentityProvider): ExchangeProvider => ({
-    accepts: provider.accepts, nonce: provider.nonce ?? 'if-present', replay: provider.replay ?? 'allow', verify: createVerification(name, provider, limits)
-  })
+  const entry = (name: string, provider: IdentityProvider): ExchangeProvider => {
+    const inquire = createInquiry(name, limits)
+    const policies = { nonce: provider.nonce ?? 'if-present', replay: provider.replay ?? 'allow' }
+    return { accepts: provider.accepts, ...policies, verify: createVerification(name, provider, inquire), redirection: createRedirection(name, provider, inquire) }
+  }
   return createExchange({
     providers: new Map(Array.from(providers, ([name, provider]) => [name, entry(name, provider)])),
     lookup: createLookup(permissions, lookupTimeout, deadlines),

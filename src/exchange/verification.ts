@@ -1,14 +1,23 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { DeadlineExceeded, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible } from '../errors.js'
-import type { AuthorizationGrant, Identity, IdentityProvider, ProviderTokens } from '../identity.js'
+import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, Identity, IdentityProvider, ProviderTokens } from '../identity.js'
 import { readIdentity } from './verified-identity.js'
 
 /** An identity, and what its provider's code exchange brought beside it. */
 export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
 
-/** Asks one provider whether a grant is good, within its deadline and its share of the server. */
+/** Asks one provider something, within its deadline and its share of the server. */
+export type Inquiry = <Answer>(ask: (signal: AbortSignal) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
+
+/** Asks one provider whether a grant is good. */
 export type Verification = (grant: AuthorizationGrant, log: FastifyBaseLogger) => Promise<Verified>
+
+/** The same for logins by redirect. */
+export interface Redirection {
+  authorizationUrl (request: AuthorizationRequest, log: FastifyBaseLogger): Promise<string>
+  redeem (answer: AuthorizationAnswer, log: FastifyBaseLogger): Promise<Verified>
+}
 
 export interface VerificationLimits {
   /** Total time for all calls of one verification. */
@@ -21,19 +30,38 @@ export interface VerificationLimits {
 /**
  * @throws errors.OverloadedError, errors.GrantRejectedError, errors.ProviderUnavailableError, errors.RequestInvalidError
  */
-export function createVerification (name: string, provider: IdentityProvider, { milliseconds, concurrency, deadlines }: VerificationLimits): Verification {
+export function createInquiry (name: string, { milliseconds, concurrency, deadlines }: VerificationLimits): Inquiry {
   let inFlight = 0
-  return async (grant, log) => {
+  return async (ask, log) => {
     if (inFlight >= concurrency) throw new errors.OverloadedError()
     inFlight++
     try {
-      return readIdentity(name, await deadlines.within(milliseconds, signal => provider.verify(grant, { signal })))
+      return await deadlines.within(milliseconds, ask)
     } catch (thrown) {
       throw refusalOf(thrown, name, log)
     } finally {
       inFlight--
     }
   }
+}
+
+export function createVerification (name: string, provider: IdentityProvider, inquire: Inquiry): Verification {
+  return (grant, log) => inquire(async signal => readIdentity(name, await provider.verify(grant, { signal })), log)
+}
+
+/** Null for a provider that offers no login by redirect. */
+export function createRedirection (name: string, provider: IdentityProvider, inquire: Inquiry): Redirection | null {
+  if (provider.authorizationUrl === undefined || provider.redeem === undefined) return null
+  return {
+    authorizationUrl: (request, log) => inquire(async () => readUrl(await provider.authorizationUrl?.(request)), log),
+    redeem: (answer, log) => inquire(async signal => readIdentity(name, await provider.redeem?.(answer, { signal })), log)
+  }
+}
+
+function readUrl (value: unknown): string {
+  const isUsable = typeof value === 'string' && URL.canParse(value) && ['https:', 'http:'].includes(new URL(value).protocol)
+  if (!isUsable) throw new errors.ProviderUnavailableError("the provider's authorizationUrl() answered junk")
+  return value
 }
 
 // Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause of
