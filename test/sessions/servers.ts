@@ -26,11 +26,11 @@ const postgresBinaries = findPostgres()
 export const redisMissing = redisBinary === undefined && 'redis-server is not installed'
 export const postgresMissing = postgresBinaries === undefined && 'PostgreSQL is not installed'
 
-export async function startRedis (): Promise<PrivateServer> {
+export async function startRedis (fsync: 'always' | 'no' = 'always'): Promise<PrivateServer> {
   const directory = mkdtempSync('/tmp/redis-')
   const port = await freePort()
   const run = (): ChildProcess => spawn(redisBinary ?? '', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory,
-    '--appendonly', 'yes', '--appendfsync', 'always', '--save', ''], { stdio: 'ignore' })
+    '--appendonly', fsync === 'no' ? 'no' : 'yes', '--appendfsync', fsync, '--save', ''], { stdio: 'ignore' })
   return await startServer({ port, directory, run, pidsOf: child => [child.pid] })
 }
 
