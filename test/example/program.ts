@@ -19,10 +19,10 @@ export interface Program {
 }
 
 /** Runs a command of npm's scripts; nothing of the environment of the test reaches it but the path. */
-export function run (command: string, env: Record<string, string> = {}): Program {
+export function run (command: string, env: Record<string, string> = {}, cwd = root): Program {
   const [name = '', ...words] = command.split(' ')
   const path = [join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
-  const child = spawn(name, words, { cwd: root, env: { PATH: path, HOME: process.env.HOME ?? root, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(name, words, { cwd, env: { PATH: path, HOME: process.env.HOME ?? root, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
   let printed = ''
   const add = (chunk: Buffer): void => { printed += chunk.toString() }
