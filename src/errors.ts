@@ -88,10 +88,19 @@ export type ErrorCode = (typeof errors)[keyof typeof errors]['code']
 
 /** The `code` of anything that was thrown, or undefined. Never throws itself, whatever was thrown. */
 export function codeOf (thrown: unknown): string | undefined {
+  return textOf(thrown, 'code')
+}
+
+/** Its `reason`, likewise. */
+export function reasonOf (thrown: unknown): string | undefined {
+  return textOf(thrown, 'reason')
+}
+
+function textOf (thrown: unknown, member: string): string | undefined {
   if (typeof thrown !== 'object' || thrown === null) return undefined
   try {
-    const code: unknown = Reflect.get(thrown, 'code')
-    return typeof code === 'string' ? code : undefined
+    const value: unknown = Reflect.get(thrown, member)
+    return typeof value === 'string' ? value : undefined
   } catch {
     return undefined
   }
