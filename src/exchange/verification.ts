@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { DeadlineExceeded, type Deadlines } from '../deadline.js'
-import { codeOf, errors, legible } from '../errors.js'
+import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, Identity, IdentityProvider, ProviderTokens } from '../identity.js'
 import { readIdentity } from './verified-identity.js'
 
@@ -69,16 +69,9 @@ function readUrl (value: unknown): string {
 function refusalOf (thrown: unknown, provider: string, log: FastifyBaseLogger): Error {
   const cause = legible(thrown)
   const code = codeOf(thrown)
-  if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(cause), { cause })
-  if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(cause), { cause })
+  if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(thrown), { cause })
+  if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(thrown), { cause })
   if (cause instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${cause.message}`)
   log.error({ err: cause, provider }, 'the identity provider is unavailable')
-  return new errors.ProviderUnavailableError(reasonOf(cause), { cause })
-}
-
-// Of an error by our interface; `legible` may have let a plain object pass, whose members nobody has read.
-function reasonOf (thrown: unknown): string | undefined {
-  if (!(thrown instanceof Error)) return undefined
-  const reason: unknown = Reflect.get(thrown, 'reason')
-  return typeof reason === 'string' ? reason : undefined
+  return new errors.ProviderUnavailableError(reasonOf(thrown), { cause })
 }
