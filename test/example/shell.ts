@@ -14,7 +14,9 @@ export async function paste (lines: readonly string[], env: Record<string, strin
   return stdout.split(`${separator}\n`).slice(0, -1).map(printed => printed.trim())
 }
 
+// REQUIRE_SERVERS: nothing may be skipped; then what is missing fails its test.
 function isMissing (command: string, question: string): boolean {
+  if (process.env.REQUIRE_SERVERS !== undefined) return false
   try {
     execFileSync(command, [question], { stdio: 'ignore' })
     return false
