@@ -13,7 +13,7 @@ export interface JsonRequest {
   form?: Record<string, string>
   /** Sent by POST as application/json. */
   json?: unknown
-  /** The caller's deadline, which may cover several calls. */
+  /** The caller's deadline, which may cover several calls. @default 5 s for this one */
   signal?: AbortSignal | undefined
 }
 
@@ -29,36 +29,36 @@ export interface JsonAnswer {
 const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_TIME }, headersTimeout: TOTAL_TIME, bodyTimeout: TOTAL_TIME })
 
 /**
- * One guarded call to an identity provider: at most 5 s in all and 512 KiB, no redirects, no compression, JSON only
- * (whatever its content type says).
+ * One guarded call to an identity provider: within the caller's deadline (or 5 s in all) and 512 KiB, no redirects,
+ * no compression, JSON only (whatever its content type says).
  *
  * @throws errors.ProviderUnavailableError for everything that is not an answer: network errors, timeouts, 3xx, 5xx, 429, junk
  */
 export async function requestJson (url: string, options: JsonRequest = {}): Promise<JsonAnswer> {
   try {
-    return await withinTotalTime(options.signal, async signal => {
-      const response = await request(url, { dispatcher: agent, signal, ...describe(options) })
-      refuseNonAnswers(response)
-      const text = decodeUtf8(await response.body.bytes())
-      return { status: response.statusCode, headers: response.headers, body: readBody(text, response.statusCode) }
-    })
+    return options.signal === undefined ? await withinTotalTime(signal => call(url, options, signal)) : await call(url, options, options.signal)
   } catch (error) {
+    if (options.signal?.aborted === true) throw new errors.ProviderUnavailableError('aborted at the deadline')
     throw codeOf(error) === errors.ProviderUnavailableError.code ? error : new errors.ProviderUnavailableError(reasonOf(error))
   }
 }
 
+async function call (url: string, options: JsonRequest, signal: AbortSignal): Promise<JsonAnswer> {
+  signal.throwIfAborted()
+  const response = await request(url, { dispatcher: agent, signal, ...describe(options) })
+  refuseNonAnswers(response)
+  const text = decodeUtf8(await response.body.bytes())
+  return { status: response.statusCode, headers: response.headers, body: readBody(text, response.statusCode) }
+}
+
 // By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
-async function withinTotalTime<T> (outer: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function withinTotalTime<T> (work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
-  const abort = () => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline'))
-  const timer = setTimeout(abort, TOTAL_TIME)
-  outer?.addEventListener('abort', abort, { once: true })
-  if (outer?.aborted === true) abort()
+  const timer = setTimeout(() => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline')), TOTAL_TIME)
   try {
     return await work(controller.signal)
   } finally {
     clearTimeout(timer)
-    outer?.removeEventListener('abort', abort)
   }
 }
 
