@@ -1,0 +1,89 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import Fastify from 'fastify'
+import t from 'tap'
+import { createDeadlines, DeadlineExceeded } from '../src/deadline.js'
+import { tokenExchange } from '../src/plugin.js'
+import { issuer, loginServer, ownProvider, secret } from './routes/login-server.js'
+
+const execute = promisify(execFile)
+const script = fileURLToPath(new URL('./lifecycle-server.ts', import.meta.url))
+
+const rows: Array<[string, string, string]> = [
+  ['provider', '', 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
+  ['lookup', '', 'AUTH_ERR_LOOKUP_FAILED'],
+  ['provider', 'slow-handler', 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
+  ['lookup', 'slow-handler', 'AUTH_ERR_LOOKUP_FAILED']
+]
+
+for (const [hangs, handler, code] of rows) {
+  t.test(`close() with a hung ${hangs}, a connection that is kept alive ${handler === '' ? '' : 'and a slow error handler'}: it ends, and nothing is left`, async t => {
+    // The process must end by itself: the time limit, less than any keep-alive or timeout in it, kills it otherwise.
+    const { stdout } = await execute(process.execPath, ['--import=tsx', script, hangs, handler], { timeout: 20_000, killSignal: 'SIGKILL' })
+    const { answer, unhandled, resources } = JSON.parse(stdout)
+    t.match(answer, { status: 503, body: { code }, headers: { 'cache-control': 'no-store', 'retry-after': '5', connection: 'close' } })
+    t.same(unhandled, [], 'no unhandled rejection, also of what rejects later')
+    t.same(resources, [], 'no server, no timer')
+  })
+}
+
+t.test('a login that arrives while the server closes is an outage', async t => {
+  const { app, login } = await loginServer()
+  await app.ready()
+  const closing = app.close()
+  await closing
+  const answer = await login({ access_token: 'good' }).catch((error: unknown) => error)
+  t.match(answer, /closed|FST_ERR_REOPENED_CLOSE_SERVER|Error/i, 'Fastify itself answers from here on')
+})
+
+t.test('verify and issue go on while the server closes: requests in flight still need them', async t => {
+  const { app } = await loginServer()
+  const { access_token: token } = app.tokenExchange.issue({ userId: 'u-1' })
+  await app.close()
+  t.equal(app.tokenExchange.verify(token).id, 'u-1')
+})
+
+t.test('the plugin in two scopes: each has its own keys and providers', async t => {
+  const app = Fastify()
+  const tokens: string[] = []
+  for (const [name, keys] of [['one', secret], ['two', 'another secret, of more than 32 bytes']] as const) {
+    await app.register(async scope => {
+      await scope.register(tokenExchange, { issuer, keys, providers: { [name]: ownProvider() } })
+      scope.get('/me', { onRequest: scope.requireUser() }, request => ({ id: request.auth.user?.id }))
+    }, { prefix: `/${name}` })
+  }
+  for (const name of ['one', 'two']) {
+    const answer = await app.inject({ method: 'POST', url: `/${name}/login/${name}`, payload: { access_token: 'good' } })
+    t.equal(answer.json().user.userId, `${name}:10158`)
+    tokens.push(answer.json().access_token)
+    t.equal((await app.inject({ method: 'POST', url: `/${name}/login/${name === 'one' ? 'two' : 'one'}`, payload: { access_token: 'good' } })).json().code, 'AUTH_ERR_PROVIDER_UNKNOWN')
+  }
+  const [one, two] = tokens
+  t.equal((await app.inject({ url: '/one/me', headers: { authorization: `Bearer ${one}` } })).statusCode, 200)
+  t.equal((await app.inject({ url: '/one/me', headers: { authorization: `Bearer ${two}` } })).statusCode, 401)
+  await app.close()
+})
+
+t.test('the plugin twice in one scope does not start', async t => {
+  const app = Fastify()
+  await app.register(tokenExchange, { issuer, keys: secret })
+  await t.rejects(async () => { await app.register(tokenExchange, { issuer, keys: secret }) })
+  await t.rejects(async () => { await app.ready() })
+})
+
+t.test('a deadline: what the work answers, or the end of patience', async t => {
+  const { within, close, isClosed } = createDeadlines()
+  t.equal(await within(60_000, () => 7), 7)
+  t.equal(await within(60_000, async () => 7), 7)
+  await t.rejects(within(60_000, () => { throw new Error('mine') }), { message: 'mine' })
+  await t.rejects(within(1, () => new Promise(() => {})), DeadlineExceeded)
+  const hung = [1, 2, 3].map(() => within(60_000, () => new Promise(() => {})))
+  t.equal(isClosed(), false)
+  close()
+  t.equal(isClosed(), true)
+  for (const work of hung) await t.rejects(work, { message: 'the server is closing' })
+  let aborted: boolean | undefined
+  await t.rejects(within(60_000, signal => { aborted = signal.aborted; return 7 }), DeadlineExceeded)
+  t.equal(aborted, true, 'what begins later is told so')
+})
