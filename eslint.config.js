@@ -8,14 +8,14 @@ const rooms = {
   identity: ['errors'],
   deadline: ['errors'],
   http: ['errors', 'deadline'],
-  providers: [...words, 'http', 'deadline'],
+  providers: [...words, 'http', 'deadline', 'redirect'],
   permissions: [...words, 'deadline'],
   tokens: [...words, 'permissions'],
   sessions: [...words, 'permissions', 'tokens', 'deadline'],
   exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
   guards: [...words, 'permissions', 'tokens', 'sessions'],
   'option-values': words,
-  redirect: [...words, 'http', 'deadline', 'tokens'],
+  redirect: [...words, 'http'],
   // Of azure only its settings.ts, a reader of one value like those of option-values.
   options: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
   administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
@@ -27,7 +27,7 @@ const hall = ['plugin', 'index']
 const allRooms = [...Object.keys(rooms), ...hall]
 
 // Rooms that know nothing of the framework (types aside).
-const withoutFastify = ['errors', 'identity', 'deadline', 'http', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token']
+const withoutFastify = ['errors', 'identity', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token']
 
 function ban (room, allowed) {
   const closed = allRooms.filter(other => other !== room && !allowed.includes(other))

@@ -1,31 +1,51 @@
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
 import { isCallable } from './endpoint.js'
-import { isObject } from './json.js'
+import { isObject, type JsonObject } from './json.js'
 import { createKeySet, type KeySet } from './key-set.js'
 
-/**
- * The keys of a pinned issuer, at the address its configuration document names.
- *
- * @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation the document's
- * `issuer` must be exactly ours
- */
-export function discoverKeySet (issuer: string): KeySet {
-  const configuration = new CachedDocument(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, body => readKeySetUrl(body, issuer))
-  let latest: { url: string, keys: KeySet } | undefined
-  return {
-    async key (kid, algorithm, signal) {
-      const url = await configuration.find(found => found, signal)
-      if (url === undefined) throw new errors.ProviderUnavailableError('discovery')
-      if (latest?.url !== url) latest = { url, keys: createKeySet(url) }
-      return await latest.keys.key(kid, algorithm, signal)
-    }
-  }
+/** What a pinned issuer's configuration document says. */
+export interface Discovery {
+  readonly keys: KeySet
+  /** The document. @throws errors.ProviderUnavailableError */
+  document (signal: AbortSignal): Promise<JsonObject>
+  /** An address of the document. @throws errors.ProviderUnavailableError where it names none that may be called */
+  endpoint (name: string, signal: AbortSignal): Promise<string>
 }
 
-function readKeySetUrl (body: unknown, issuer: string): string {
+/** @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation the document's `issuer` must be exactly ours */
+export function discover (issuer: string): Discovery {
+  const configuration = new CachedDocument(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, body => readDocument(body, issuer))
+  let latest: { url: string, keys: KeySet } | undefined
+
+  async function document (signal: AbortSignal): Promise<JsonObject> {
+    const found = await configuration.find(found => found, signal)
+    if (found === undefined) throw new errors.ProviderUnavailableError('discovery')
+    return found
+  }
+
+  async function endpoint (name: string, signal: AbortSignal): Promise<string> {
+    return usable(await document(signal), name, issuer)
+  }
+
+  async function key (kid: string, algorithm: string, signal: AbortSignal) {
+    const url = await endpoint('jwks_uri', signal)
+    if (latest?.url !== url) latest = { url, keys: createKeySet(url) }
+    return await latest.keys.key(kid, algorithm, signal)
+  }
+
+  return { keys: { key }, document, endpoint }
+}
+
+function readDocument (body: unknown, issuer: string): JsonObject {
   if (!isObject(body)) throw new errors.ProviderUnavailableError('the discovery document is junk')
   if (body.issuer !== issuer) throw new errors.ProviderUnavailableError('the discovery document is of another issuer')
-  if (!isCallable(body.jwks_uri, issuer)) throw new errors.ProviderUnavailableError('the discovery document has no usable jwks_uri')
-  return body.jwks_uri
+  usable(body, 'jwks_uri', issuer)
+  return body
+}
+
+function usable (document: JsonObject, name: string, issuer: string): string {
+  const url = document[name]
+  if (!isCallable(url, issuer)) throw new errors.ProviderUnavailableError(`the discovery document has no usable ${name}`)
+  return url
 }

@@ -1,9 +1,12 @@
 import { createHmac } from 'node:crypto'
-import { errors } from '../errors.js'
-import type { VerifiedIdentity } from '../identity.js'
+import { codeOf, errors } from '../errors.js'
+import type { NoncePolicy, VerifiedIdentity } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../http/json.js'
+import { codeFlow } from '../redirect/code-flow.js'
+import { refuseWithoutNonce } from './nonce.js'
 import { exactId, textOrNull } from './openid-claims.js'
+import type { RedirectSettings } from './redirect.js'
 
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
@@ -34,6 +37,26 @@ export async function verifyClassicToken (app: GraphApp, token: string, signal: 
     locale: null,
     claims: { ...debug, ...me }
   }
+}
+
+/**
+ * Login by redirect: the classic token that the code is good for is verified like one that an app posts.
+ *
+ * @see https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
+ */
+export function graphLogin (app: GraphApp, redirect: RedirectSettings, endpoints: { authorize: string, token: string }, nonce: NoncePolicy): ReturnType<typeof codeFlow> {
+  const server = { issuer: 'https://www.facebook.com', authorizationEndpoint: endpoints.authorize, tokenEndpoint: endpoints.token || `${app.graph}/oauth/access_token` }
+  return codeFlow({ ...redirect, openid: false, server: async () => server, readError }, async ({ accessToken }, { signal }) => {
+    refuseWithoutNonce(nonce)
+    return await verifyClassicToken(app, accessToken, signal)
+  })
+}
+
+/** The Graph's own form of error: of a token endpoint, all that is not passing is about the code. */
+function readError ({ error }: JsonObject): string | null {
+  if (!isObject(error)) return typeof error === 'string' ? error : null
+  if (codeOf(refusal(error)) === errors.GrantRejectedError.code) return 'invalid_grant'
+  return 'temporarily_unavailable'
 }
 
 async function debugToken ({ graph, appId, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {

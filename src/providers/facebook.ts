@@ -1,10 +1,11 @@
 import type { IdentityProvider } from '../identity.js'
 import { createKeySet } from '../http/key-set.js'
 import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
-import { verifyClassicToken } from './facebook-graph.js'
+import { graphLogin, verifyClassicToken } from './facebook-graph.js'
 import { verifyIdToken, type IdTokenRules } from './id-token.js'
 import { standardIdentity } from './id-token-provider.js'
 import { refuseWithoutNonce } from './nonce.js'
+import { readRedirect, type RedirectOptions } from './redirect.js'
 
 export interface FacebookOptions extends IdTokenOptions {
   appId: string
@@ -14,12 +15,20 @@ export interface FacebookOptions extends IdTokenOptions {
     graph?: string
     /** @default 'https://limited.facebook.com/.well-known/oauth/openid/jwks/' */
     jwks?: string
+    /** @default 'https://www.facebook.com/v23.0/dialog/oauth' */
+    authorize?: string
+    /** @default '{graph}/oauth/access_token' */
+    token?: string
   }
+  /** Logins by redirect. `scope` @default 'public_profile email' */
+  redirect?: Pick<RedirectOptions, 'scope'>
 }
 
 const ENDPOINTS = {
   graph: 'https://graph.facebook.com/v23.0',
-  jwks: 'https://limited.facebook.com/.well-known/oauth/openid/jwks/'
+  jwks: 'https://limited.facebook.com/.well-known/oauth/openid/jwks/',
+  authorize: 'https://www.facebook.com/v23.0/dialog/oauth',
+  token: ''
 }
 
 /**
@@ -30,7 +39,7 @@ const ENDPOINTS = {
  * @see https://developers.facebook.com/docs/facebook-login/limited-login/token/validating
  */
 export function facebook (options: FacebookOptions): IdentityProvider {
-  const given = configuration('facebook', options, ['appId', 'appSecret', ...ID_TOKEN_OPTIONS], ENDPOINTS)
+  const given = configuration('facebook', options, ['appId', 'appSecret', 'redirect', ...ID_TOKEN_OPTIONS], ENDPOINTS)
   const app = { graph: given.endpoints.graph.replace(/\/+$/, ''), appId: given.text('appId'), appSecret: given.text('appSecret') }
   const limitedLogin: IdTokenRules = {
     algorithms: ['RS256'],
@@ -40,7 +49,9 @@ export function facebook (options: FacebookOptions): IdentityProvider {
     nonceForms: ['raw'],
     keys: createKeySet(given.endpoints.jwks)
   }
+  const redirect = readRedirect('facebook', options.redirect, { clientIds: [app.appId], secret: { own: app.appSecret }, scope: 'public_profile email', openid: false })
   return {
+    ...(redirect !== null && graphLogin(app, redirect, given.endpoints, given.nonce)),
     accepts: ['access_token', 'id_token'],
     nonce: given.nonce,
     replay: given.replay,

@@ -2,18 +2,22 @@ import { errors } from '../errors.js'
 import type { IdentityProvider, VerifiedIdentity } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../http/json.js'
+import { codeFlow } from '../redirect/code-flow.js'
 import { basicAuthorization, exchangeCode } from './authorization-code.js'
 import { configuration } from './configuration.js'
 import { exactId, standardProfile, textOrNull } from './openid-claims.js'
+import { readRedirect, type RedirectOptions } from './redirect.js'
 
 export interface GitHubOptions {
   clientId: string
   clientSecret: string
-  /** @default { api: 'https://api.github.com', token: 'https://github.com/login/oauth/access_token' } */
-  endpoints?: { api?: string, token?: string }
+  /** @default { api: 'https://api.github.com', token: 'https://github.com/login/oauth/access_token', authorize: '…/login/oauth/authorize' } */
+  endpoints?: { api?: string, token?: string, authorize?: string }
+  /** Logins by redirect. `scope` @default 'read:user user:email' */
+  redirect?: Pick<RedirectOptions, 'scope'>
 }
 
-const ENDPOINTS = { api: 'https://api.github.com', token: 'https://github.com/login/oauth/access_token' }
+const ENDPOINTS = { api: 'https://api.github.com', token: 'https://github.com/login/oauth/access_token', authorize: 'https://github.com/login/oauth/authorize' }
 
 /**
  * GitHub: access tokens of this OAuth or GitHub App, and authorization codes (with PKCE) that are exchanged for one.
@@ -25,11 +29,11 @@ const ENDPOINTS = { api: 'https://api.github.com', token: 'https://github.com/lo
  * @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
  */
 export function github (options: GitHubOptions): IdentityProvider {
-  const given = configuration('github', options, ['clientId', 'clientSecret'], ENDPOINTS)
+  const given = configuration('github', options, ['clientId', 'clientSecret', 'redirect'], ENDPOINTS)
   const [clientId, clientSecret] = [given.text('clientId'), given.text('clientSecret')]
   const url = `${given.endpoints.api.replace(/\/+$/, '')}/applications/${encodeURIComponent(clientId)}/token`
   const headers = { authorization: basicAuthorization(clientId, clientSecret), accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28' }
-  return {
+  const provider: IdentityProvider = {
     accepts: ['access_token', 'authorization_code'],
     async verify (grant, { signal }) {
       const client = { client_id: clientId, client_secret: clientSecret }
@@ -42,6 +46,11 @@ export function github (options: GitHubOptions): IdentityProvider {
       return identityOf(body, clientId)
     }
   }
+  const redirect = readRedirect('github', options.redirect, { clientIds: [clientId], secret: { own: clientSecret }, scope: 'read:user user:email', openid: false })
+  if (redirect === null) return provider
+  const server = { issuer: 'https://github.com/login/oauth', authorizationEndpoint: given.endpoints.authorize, tokenEndpoint: given.endpoints.token }
+  const flow = codeFlow({ ...redirect, openid: false, server: async () => server }, ({ accessToken }, context) => provider.verify({ type: 'access_token', token: accessToken }, context))
+  return { ...provider, ...flow }
 }
 
 function identityOf ({ app, user, scopes, expires_at: expiresAt }: JsonObject, clientId: string): VerifiedIdentity {

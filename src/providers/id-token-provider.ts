@@ -1,7 +1,9 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider, ReplayPolicy, VerifiedIdentity } from '../identity.js'
 import { verifyIdToken, type IdTokenRules, type VerifiedIdToken } from './id-token.js'
+import { codeFlow, type CodeClient } from '../redirect/code-flow.js'
 import { standardProfile } from './openid-claims.js'
+import type { RedirectSettings } from './redirect.js'
 
 /** A provider that takes ID tokens and nothing else: its rules, and what differs from OpenID Connect in what they say. */
 export interface IdTokenProvider extends IdTokenRules {
@@ -20,6 +22,16 @@ export function idTokenProvider ({ identity = standardIdentity, replay, ...rules
       return identity(await verifyIdToken(rules, grant, signal))
     }
   }
+}
+
+/** The same provider with logins by redirect: the ID token that comes back passes the same rules. */
+export function withRedirect (provider: IdentityProvider, redirect: RedirectSettings | null, server: CodeClient['server']): IdentityProvider {
+  if (redirect === null) return provider
+  const flow = codeFlow({ ...redirect, openid: true, server }, async ({ idToken, nonce }, context) => {
+    if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')
+    return await provider.verify({ type: 'id_token', token: idToken, nonce }, context)
+  })
+  return { ...provider, ...flow }
 }
 
 export function standardIdentity ({ claims, clientId }: VerifiedIdToken): VerifiedIdentity {

@@ -1,11 +1,13 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider } from '../identity.js'
-import { discoverKeySet } from '../http/discovery.js'
+import { discover } from '../http/discovery.js'
 import { endpointUrl } from '../http/endpoint.js'
 import type { JsonObject } from '../http/json.js'
 import { ASYMMETRIC_ALGORITHMS, createKeySet } from '../http/key-set.js'
 import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
-import { idTokenProvider, standardIdentity } from './id-token-provider.js'
+import { idTokenProvider, standardIdentity, withRedirect } from './id-token-provider.js'
+import { authorizationServer } from './openid-server.js'
+import { readRedirect, type RedirectOptions } from './redirect.js'
 
 export interface OidcOptions extends IdTokenOptions {
   /** Exactly as in the tokens' `iss`; https (http for loopback hosts only). */
@@ -16,8 +18,10 @@ export interface OidcOptions extends IdTokenOptions {
   algorithms?: readonly string[]
   /** The user's stable id. @default the claim `sub` */
   subject?: (claims: Readonly<Record<string, unknown>>) => string
-  /** @default the `jwks_uri` of the issuer's discovery document */
-  endpoints?: { jwks?: string }
+  /** @default those of the issuer's discovery document */
+  endpoints?: { jwks?: string, authorize?: string, token?: string }
+  /** Logins by redirect; without a secret as a public client. `scope` @default 'openid email profile' */
+  redirect?: RedirectOptions
 }
 
 /**
@@ -27,21 +31,25 @@ export interface OidcOptions extends IdTokenOptions {
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
  */
 export function oidc (options: OidcOptions): IdentityProvider {
-  const given = configuration('oidc', options, ['issuer', 'clientIds', 'algorithms', 'subject', ...ID_TOKEN_OPTIONS], { jwks: '' })
+  const given = configuration('oidc', options, ['issuer', 'clientIds', 'algorithms', 'subject', 'redirect', ...ID_TOKEN_OPTIONS], { jwks: '', authorize: '', token: '' })
   const issuer = endpointUrl(given.text('issuer'), 'oidc.issuer')
   const algorithms = given.has('algorithms') ? given.list('algorithms') : ['RS256', 'ES256', 'PS256', 'EdDSA']
   if (!algorithms.every(name => ASYMMETRIC_ALGORITHMS.includes(name))) throw new errors.OptionInvalidError('oidc.algorithms must be asymmetric ones')
   const { subject } = options
   if (subject !== undefined && typeof subject !== 'function') throw new errors.OptionInvalidError('oidc.subject must be a function')
-  return idTokenProvider({
+  const clientIds = given.list('clientIds')
+  const redirect = readRedirect('oidc', options.redirect, { clientIds, secret: 'optional', scope: 'openid email profile', openid: true })
+  const discovery = discover(issuer)
+  const idTokens = idTokenProvider({
     algorithms,
     issuers: [issuer],
-    clientIds: given.list('clientIds'),
+    clientIds,
     nonce: given.nonce,
     replay: given.replay,
-    keys: given.endpoints.jwks === '' ? discoverKeySet(issuer) : createKeySet(given.endpoints.jwks),
+    keys: given.endpoints.jwks === '' ? discovery.keys : createKeySet(given.endpoints.jwks),
     identity: token => ({ ...standardIdentity(token), ...(subject !== undefined && { subject: chosen(subject, token.claims) }) })
   })
+  return withRedirect(idTokens, redirect, signal => authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, signal))
 }
 
 function chosen (subject: (claims: JsonObject) => string, claims: JsonObject): string {

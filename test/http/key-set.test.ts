@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import { exportJWK } from 'jose'
 import t from 'tap'
 import { createKeySet } from '../../src/http/key-set.js'
-import { discoverKeySet } from '../../src/http/discovery.js'
+import { discover } from '../../src/http/discovery.js'
 import { fakeServer, json, raw } from './fake-server.js'
 import { issuerKey } from './issuer-keys.js'
 
@@ -204,7 +204,7 @@ t.test('discovery', async t => {
   const keys = await fakeServer(t, json({ keys: [one.jwk] }))
   const issuer = await fakeServer(t, () => {})
   issuer.answer = (request, response, body) => json({ issuer: issuer.url, jwks_uri: `${keys.url}/jwks` })(request, response, body)
-  const found = discoverKeySet(issuer.url)
+  const found = discover(issuer.url).keys
   await found.key('one', 'RS256', signal)
   await found.key('one', 'RS256', signal)
   t.strictSame(issuer.calls, ['GET /.well-known/openid-configuration'])
@@ -221,7 +221,7 @@ t.test('an issuer with a path, and with a slash at its end', async t => {
   for (const path of ['/tenant', '/other/']) {
     const issuer = fake.url + path
     fake.answer = (request, response, body) => json(request.url?.endsWith('jwks') === true ? { keys: [one.jwk] } : { issuer, jwks_uri: `${fake.url}/jwks` })(request, response, body)
-    await discoverKeySet(issuer).key('one', 'RS256', signal)
+    await discover(issuer).keys.key('one', 'RS256', signal)
   }
   t.strictSame(fake.calls.filter(call => call.includes('well-known')), ['GET /tenant/.well-known/openid-configuration', 'GET /other/.well-known/openid-configuration'])
 })
@@ -238,7 +238,7 @@ for (const [name, document] of Object.entries(documents)) {
   t.test(`a discovery document of ${name} is refused`, async t => {
     const fake = await fakeServer(t, () => {})
     fake.answer = (request, response, body) => json(document(fake.url))(request, response, body)
-    await t.rejects(discoverKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+    await t.rejects(discover(fake.url).keys.key('one', 'RS256', signal), UNAVAILABLE)
     t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])
   })
 }
@@ -246,6 +246,6 @@ for (const [name, document] of Object.entries(documents)) {
 t.test('a discovery document is not looked for elsewhere', async t => {
   const inward = await fakeServer(t, json({}))
   const fake = await fakeServer(t, raw('', 302, { location: inward.url }))
-  await t.rejects(discoverKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+  await t.rejects(discover(fake.url).keys.key('one', 'RS256', signal), UNAVAILABLE)
   t.strictSame(inward.calls, [])
 })

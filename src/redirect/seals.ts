@@ -1,0 +1,54 @@
+import { hkdfSync } from 'node:crypto'
+import { EncryptJWT, jwtDecrypt } from 'jose'
+import { errors } from '../errors.js'
+
+/** What is sealed for one use opens for no other. */
+export type Use = 'login-flow' | 'login-code'
+
+/** Values that travel through a browser, which can neither read nor change them. Every server with the same keys opens them. */
+export interface Seals {
+  /** @param seconds that it is good for */
+  seal (use: Use, content: Readonly<Record<string, unknown>>, seconds: number): Promise<string>
+  /** @throws errors.GrantRejectedError for what this server's keys did not seal for this use, or what is too old */
+  open (use: Use, sealed: string): Promise<Readonly<Record<string, unknown>>>
+}
+
+/**
+ * @param material the private parts of the server's keys: the first seals, all open
+ * @param issuer binds the seals to one application, should two share a key
+ */
+export function createSeals (material: readonly string[], issuer: string): Seals {
+  // RFC 5869: `info` separates this use of the material from all others.
+  const keys = material.map(secret => new Uint8Array(hkdfSync('sha256', secret, '', `fastify-token-exchange seal ${issuer}`, 32)))
+
+  async function seal (use: Use, content: Readonly<Record<string, unknown>>, seconds: number): Promise<string> {
+    const [key] = keys
+    if (key === undefined) throw new errors.OptionInvalidError('keys holds none that can sign')
+    const expiresAt = Math.floor(Date.now() / 1000) + seconds
+    return await new EncryptJWT({ content }).setProtectedHeader({ alg: 'dir', enc: 'A256GCM' }).setIssuer(issuer).setAudience(use).setExpirationTime(expiresAt).encrypt(key)
+  }
+
+  async function open (use: Use, sealed: string): Promise<Readonly<Record<string, unknown>>> {
+    for (const key of keys) {
+      const content = await openWith(key, use, sealed)
+      if (content !== null) return content
+    }
+    throw new errors.GrantRejectedError(`no seal of this server for ${use}, or one that has expired`)
+  }
+
+  async function openWith (key: Uint8Array, use: Use, sealed: string): Promise<Readonly<Record<string, unknown>> | null> {
+    try {
+      const rules = { issuer, audience: use, requiredClaims: ['exp'], keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] }
+      const { payload } = await jwtDecrypt(sealed, key, rules)
+      return isRecord(payload.content) ? payload.content : null
+    } catch {
+      return null
+    }
+  }
+
+  return { seal, open }
+}
+
+function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
