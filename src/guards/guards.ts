@@ -1,4 +1,4 @@
-import type { FastifyRequest, onRequestHookHandler, preParsingHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { errors } from '../errors.js'
 import { isLevel, levels, type Level } from '../permissions/level.js'
 import type { Permission } from '../permissions/permissions.js'
@@ -15,16 +15,24 @@ export const kAuth: unique symbol = Symbol('fastify-token-exchange.auth')
 /** Marks, in a route's `config`, the plugin's own routes: `defaultLevel` leaves them alone. */
 export const kOwnRoute: unique symbol = Symbol('fastify-token-exchange.own-route')
 
+/** Fastify's own hook types each hold for one kind of server and one type provider; requests of all of them are these. */
+interface AnyHook {
+  onRequest (request: Pick<FastifyRequest, 'id'>, reply: Pick<FastifyReply, 'sent'>, done: (error?: Error) => void): void
+}
+
+/** An `onRequest` hook for routes of every kind: HTTP/2 or not, with whatever type provider and schema. */
+export type Guard = AnyHook['onRequest']
+
 /** The guards that an application puts on its routes; each makes an `onRequest` hook. */
 export interface Guards {
   /** @throws errors.OptionInvalidError where the route is declared, for an unknown level */
-  requireLevel (level: Level): onRequestHookHandler
+  requireLevel (level: Level): Guard
   /** All of these. @throws errors.OptionInvalidError without a name */
-  requirePermission (...permissions: Permission[]): onRequestHookHandler
+  requirePermission (...permissions: Permission[]): Guard
   /** At least one of these. @throws errors.OptionInvalidError without a name */
-  requireAnyPermission (...permissions: Permission[]): onRequestHookHandler
+  requireAnyPermission (...permissions: Permission[]): Guard
   /** A user's token: a master key alone does not do. */
-  requireUser (): onRequestHookHandler
+  requireUser (): Guard
 }
 
 export interface GuardParts {
@@ -43,8 +51,8 @@ export function createGuards (parts: GuardParts): Guards {
 }
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-function guard (requirement: Requirement, { authenticator, readCredentials, turnAway }: GuardParts): onRequestHookHandler {
-  return function tokenExchangeGuard (request, reply, done) {
+function guard (requirement: Requirement, { authenticator, readCredentials, turnAway }: GuardParts): Guard {
+  return function tokenExchangeGuard (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     if (isPreflight(request)) return done()
     try {
       const auth = request[kAuth] ?? authenticator.authenticate(readCredentials(request.raw.rawHeaders))
@@ -73,7 +81,7 @@ export function defaultGuard ({ requireLevel }: Guards, level: Level): preParsin
   const hook = requireLevel(level)
   return function tokenExchangeDefaultGuard (request, reply, _payload, done) {
     if (request[kAuth] != null || request.is404 || request.routeOptions.config[kOwnRoute] === true) return done()
-    hook.call(this, request, reply, done)
+    hook(request, reply, done)
   }
 }
 
