@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { errors } from './errors.js'
 import type { Authenticator } from './guards/authenticate.js'
 import { readPermissions, type Permissions } from './permissions/permissions.js'
+import type { Sessions } from './sessions/sessions.js'
 import type { User } from './tokens/claims.js'
 import type { Issuer, TokenAnswer } from './tokens/issuer.js'
 
@@ -20,9 +21,18 @@ export interface TokenExchange {
    * @throws errors.OptionInvalidError for an empty `userId`, an unknown level, a reserved claim, or no key to sign with
    */
   issue (grantee: Permissions & { userId: string }): TokenAnswer
+  /**
+   * Ends all sessions of a user and refuses all access tokens that it has: after a ban, or to make a change of its
+   * permissions count at once. A login right after it is let in.
+   *
+   * @throws errors.StoreUnavailableError, errors.OptionInvalidError without `sessions`
+   */
+  revokeUser (userId: string): Promise<void>
+  /** Ends one session, by its `sid`. @throws as `revokeUser` */
+  revokeSession (sessionId: string): Promise<void>
 }
 
-export function createAdministration (authenticator: Authenticator, issue: Issuer): TokenExchange {
+export function createAdministration (authenticator: Authenticator, issue: Issuer, sessions: Sessions | null): TokenExchange {
   return Object.freeze({
     verify (token: unknown): User {
       if (typeof token !== 'string') throw new errors.TokenInvalidError('no string')
@@ -33,6 +43,24 @@ export function createAdministration (authenticator: Authenticator, issue: Issue
       const granted = readPermissions(grantee)
       if (granted.userId === null) throw new errors.OptionInvalidError('userId must be a non-empty string')
       return issue({ userId: granted.userId, granted, tokenId: randomUUID() })
+    },
+
+    async revokeUser (userId: unknown): Promise<void> {
+      await required(sessions).revokeUser(text(userId, 'userId'))
+    },
+
+    async revokeSession (sessionId: unknown): Promise<void> {
+      await required(sessions).revokeSession(text(sessionId, 'sessionId'))
     }
   })
+}
+
+function required (sessions: Sessions | null): Sessions {
+  if (sessions === null) throw new errors.OptionInvalidError('nothing can be revoked without sessions')
+  return sessions
+}
+
+function text (value: unknown, name: string): string {
+  if (typeof value !== 'string' || value === '') throw new errors.OptionInvalidError(`${name} must be a non-empty string`)
+  return value
 }

@@ -5,6 +5,7 @@ import type { IdentityProvider } from './identity.js'
 import { headerName, integer, isDictionary, isRecord, labelled, members, origin, pathPrefix, printableKey, providerName, publicUrl, refused, text } from './option-values.js'
 import { isLevel, levels, type Level } from './permissions/level.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
+import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from './sessions/session-options.js'
 import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
 import { isWellKnownSecret } from './tokens/well-known-secrets.js'
@@ -37,6 +38,8 @@ export interface TokenExchangeOptions {
   rateLimit?: object
   /** Guards every route that has no guard of its own. Only in the root scope. @default none */
   defaultLevel?: Level
+  /** Refresh tokens, logout and revocation. @default none: an access token is good until it expires */
+  sessions?: SessionOptions
   /** Registers @fastify/cors for these browser origins. @default none */
   cors?: CorsOptions
   /** Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false */
@@ -64,6 +67,7 @@ export interface ResolvedOptions {
   readonly prefix: string
   readonly rateLimit: object | null
   readonly defaultLevel: Level | null
+  readonly sessions: ResolvedSessionOptions | null
   readonly cors: CorsOptions | null
   readonly azureMobileServices: Dialect | null
   readonly providerTimeout: number
@@ -73,7 +77,7 @@ export interface ResolvedOptions {
 
 const known = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys', 'masterKeys',
-  'headers', 'prefix', 'rateLimit', 'defaultLevel', 'cors', 'azureMobileServices', 'providerTimeout', 'lookupTimeout', 'concurrency',
+  'headers', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors', 'azureMobileServices', 'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
 ] as const
@@ -103,6 +107,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     prefix: pathPrefix(given.prefix, 'prefix'),
     rateLimit: readRateLimit(given.rateLimit),
     defaultLevel: readDefaultLevel(given.defaultLevel),
+    sessions: given.sessions === undefined ? null : resolveSessionOptions(given.sessions, keys.flatMap(({ signWith }) => signWith ?? [])),
     cors,
     azureMobileServices: readAzureMobileServices(given.azureMobileServices, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
     providerTimeout: integer(given.providerTimeout, 'providerTimeout', { least: 1, most: 60_000, otherwise: 5000 }),

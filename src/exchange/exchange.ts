@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, GrantType, Identity } from '../identity.js'
+import type { AuthorizationAnswer, AuthorizationGrant, GrantType } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
-import type { GrantedPermissions } from '../permissions/permissions.js'
-import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
+import type { Sessions } from '../sessions/sessions.js'
+import type { TokenAnswer } from '../tokens/issuer.js'
+import { userIdOf, type Mint, type Proven } from './mint.js'
 import type { SingleUse, SingleUsePolicy } from './single-use.js'
 import type { Redirection, Verification, Verified } from './verification.js'
 
@@ -16,13 +16,12 @@ export interface ExchangeProvider extends SingleUsePolicy {
   readonly redirection: Redirection | null
 }
 
-/** A user whom the provider has vouched for and the lookup has let in; nothing is issued yet. */
-export interface Proven { identity: Identity, granted: GrantedPermissions }
-
 export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>
   lookup: GuardedLookup
-  issue: Issuer
+  mint: Mint
+  /** Null where logins start no session. */
+  sessions: Pick<Sessions, 'start' | 'revokeSession'> | null
   singleUse: SingleUse
 }
 
@@ -38,7 +37,7 @@ export interface Exchange {
   issue (proven: Proven, request: FastifyRequest): Promise<TokenAnswer>
 }
 
-export function createExchange ({ providers, lookup, issue, singleUse }: ExchangeParts): Exchange {
+export function createExchange ({ providers, lookup, mint, sessions, singleUse }: ExchangeParts): Exchange {
   function provider (name: string): ExchangeProvider {
     const found = providers.get(name)
     if (found === undefined) throw new errors.ProviderUnknownError()
@@ -48,9 +47,7 @@ export function createExchange ({ providers, lookup, issue, singleUse }: Exchang
   async function login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer> {
     singleUse.admit(provider, grant)
     const proven = await admit(await provider.verify(grant, request.log), request)
-    const answer = mint(proven, request.log)
-    await singleUse.spend(provider, grant, proven.identity)
-    return answer
+    return await begin(proven, request.log, async () => await singleUse.spend(provider, grant, proven.identity))
   }
 
   async function redeem (provider: ExchangeProvider, answer: AuthorizationAnswer, request: FastifyRequest): Promise<Proven> {
@@ -66,16 +63,19 @@ export function createExchange ({ providers, lookup, issue, singleUse }: Exchang
     return { identity, granted: await lookup(identity, { request, reason: 'login', providerTokens }) }
   }
 
-  function mint ({ identity, granted }: Proven, log: FastifyBaseLogger): TokenAnswer {
+  // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
+  // if its store has gone it stays behind, unused, until it expires.
+  async function begin (proven: Proven, log: FastifyBaseLogger, last: () => Promise<void>): Promise<TokenAnswer> {
+    const session = sessions === null ? null : await sessions.start(proven.identity, userIdOf(proven))
     try {
-      const userId = granted.userId ?? `${identity.provider}:${identity.subject}`
-      return issue({ userId, granted, vouched: identity, tokenId: randomUUID() })
-    } catch (thrown) {
-      // Too much for one token: the application's answer was junk.
-      log.error({ err: thrown }, 'the access token cannot be issued')
-      throw new errors.LookupFailedError(undefined, { cause: thrown })
+      const answer = mint(proven, session, log)
+      await last()
+      return answer
+    } catch (error) {
+      if (session !== null) await sessions?.revokeSession(session.sessionId).catch(() => {})
+      throw error
     }
   }
 
-  return { provider, login, redeem, issue: async (proven, request) => mint(proven, request.log) }
+  return { provider, login, redeem, issue: (proven, request) => begin(proven, request.log, async () => {}) }
 }

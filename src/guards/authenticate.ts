@@ -1,5 +1,6 @@
 import { errors } from '../errors.js'
 import { hasExpired, type User } from '../tokens/claims.js'
+import type { Sessions } from '../sessions/sessions.js'
 import type { Verifier } from '../tokens/verifier.js'
 import type { Credentials } from './credentials.js'
 import type { Auth, UserAuth } from './decide.js'
@@ -20,11 +21,13 @@ export interface AuthenticatorParts {
   verify: Verifier
   /** Seconds. */
   tolerance: number
+  /** Null where nothing can be revoked. */
+  sessions: Pick<Sessions, 'check' | 'seen'> | null
   matchApplication: KeyMatcher
   matchMaster: KeyMatcher
 }
 
-export function createAuthenticator ({ verify, tolerance, matchApplication, matchMaster }: AuthenticatorParts): Authenticator {
+export function createAuthenticator ({ verify, tolerance, sessions, matchApplication, matchMaster }: AuthenticatorParts): Authenticator {
   const warm = createWarmTokens()
 
   function authenticate ({ token, applicationKey, masterKey }: Credentials): Auth {
@@ -35,15 +38,19 @@ export function createAuthenticator ({ verify, tolerance, matchApplication, matc
 
   function callerOf (token: string): UserAuth {
     const caller = warm.get(token) ?? prove(token)
-    if (!hasExpired(caller.user.expiresAt, tolerance, Date.now() / 1000)) return caller
-    warm.delete(token)
-    throw new errors.TokenExpiredError()
+    if (hasExpired(caller.user.expiresAt, tolerance, Date.now() / 1000)) {
+      warm.delete(token)
+      throw new errors.TokenExpiredError()
+    }
+    sessions?.check(caller.user)
+    return caller
   }
 
   function prove (token: string): UserAuth {
     const user = verify(token)
     const caller: UserAuth = Object.freeze({ level: user.level, user, application: null, master: null })
     warm.set(token, caller)
+    sessions?.seen(user)
     return caller
   }
 

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isWellKnownSecret } from '../tokens/well-known-secrets.js'
 import type { SessionStore } from './session-store.js'
 import { memoryStore } from './stores/memory.js'
 
@@ -83,12 +84,15 @@ function seconds (options: object, name: string, byDefault: number, least: numbe
 function secretsOf (value: unknown): readonly string[] | undefined {
   if (value === undefined) return undefined
   if (!Array.isArray(value) || value.length === 0) throw invalid('.secrets', 'must be a list of at least one secret')
-  const secrets = value.map((secret: unknown, index) => {
-    if (typeof secret === 'string' && Buffer.byteLength(secret) >= SECRET_BYTES) return secret
-    throw invalid(`.secrets[${index}]`, `must be a string of at least ${SECRET_BYTES} bytes`)
-  })
+  const secrets = value.map((secret: unknown, index) => readSecret(secret, `.secrets[${index}]`))
   if (new Set(secrets).size !== secrets.length) throw invalid('.secrets', 'holds the same secret twice')
   return secrets
+}
+
+function readSecret (secret: unknown, where: string): string {
+  if (typeof secret !== 'string' || Buffer.byteLength(secret) < SECRET_BYTES) throw invalid(where, `must be a string of at least ${SECRET_BYTES} bytes`)
+  if (isWellKnownSecret(secret)) throw invalid(where, 'is printed in public documentation')
+  return secret
 }
 
 function whenStaleOf (value: unknown): 'accept' | 'refuse' {

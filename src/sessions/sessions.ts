@@ -56,7 +56,9 @@ export interface Sessions extends SessionChain {
   spend (keys: readonly SpentKey[]): Promise<boolean>
   /** Waits until the arrivals that were seen are written, or have to wait for the store. Does not reject. */
   flush (): Promise<void>
-  /** Stops following, and lets go of the store's connections, before they are closed by their owner. */
+  /** Stops following, and lets go of what it holds of the store's connections, before their owner closes them. */
+  unfollow (): void
+  /** Writes what waits, and gives up what is under way. */
   close (): Promise<void>
 }
 
@@ -100,9 +102,13 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
     return alive.sort((one, other) => other.lastUsedAt - one.lastUsedAt).map(session => entryOf(session, currentId))
   }
 
-  async function close (): Promise<void> {
+  function unfollow (): void {
     feed.close()
     upkeep.close()
+  }
+
+  async function close (): Promise<void> {
+    unfollow()
     await arrivals.close()
     deadlines.close()
   }
@@ -120,6 +126,7 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
     spend: keys => calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
     flush: arrivals.flush,
+    unfollow,
     close
   }
 }
