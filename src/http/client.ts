@@ -1,6 +1,6 @@
 import { Agent, request, type Dispatcher } from 'undici'
 import { codeOf, errors } from '../errors.js'
-import { decodeUtf8, parseJson } from './json.js'
+import { decodeUtf8, parseJson } from '../json.js'
 
 /** Bytes of an answer, at most. */
 const MAX_BYTES = 512 * 1024

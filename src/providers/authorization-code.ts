@@ -1,7 +1,7 @@
 import { errors } from '../errors.js'
 import type { AuthorizationGrant } from '../identity.js'
 import { requestJson } from '../http/client.js'
-import { isObject, type JsonObject } from '../http/json.js'
+import { isObject, type JsonObject } from '../json.js'
 
 /** Refusals of what the app sent (RFC 6749, 5.2), in the words of OAuth and of GitHub. All others are about our own configuration. */
 const REFUSALS: readonly unknown[] = ['invalid_grant', 'invalid_request', 'bad_verification_code', 'redirect_uri_mismatch', 'unverified_user_email']

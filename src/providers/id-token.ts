@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import type { AuthorizationGrant, NoncePolicy } from '../identity.js'
-import { decodeUtf8, isObject, parseJson, type JsonObject } from '../http/json.js'
+import { decodeUtf8, isObject, parseJson, type JsonObject } from '../json.js'
 import type { KeySet, PublishedKey } from '../http/key-set.js'
 import { isSignedBy } from './jws-signature.js'
 import { checkNonce, type NonceForm } from './nonce.js'

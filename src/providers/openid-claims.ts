@@ -1,5 +1,5 @@
 import type { VerifiedIdentity } from '../identity.js'
-import type { JsonObject } from '../http/json.js'
+import type { JsonObject } from '../json.js'
 
 /** A truth value as providers write it: `true`, `"true"`, `"1"`, 1 (Apple and Microsoft send strings). Else unknown. */
 export function toBoolean (value: unknown): boolean | 'unknown' {

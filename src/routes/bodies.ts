@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Members } from '../exchange/grant.js'
+import { decodeUtf8 } from '../json.js'
 
 /** A parsed body, without a prototype: a client's `__proto__` is a member like any other. */
 export type Body = Record<string, unknown>
@@ -28,7 +29,7 @@ export function parser (read: (text: string) => Body): (request: unknown, body: 
 function parse (read: (text: string) => Body, body: string | Buffer, done: Done): void {
   let members: Body
   try {
-    members = read(typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body))
+    members = read(typeof body === 'string' ? body : decodeUtf8(body))
   } catch {
     // The parser's own message quotes the body: no cause here.
     return done(new errors.RequestInvalidError('the body cannot be parsed'))
@@ -61,7 +62,7 @@ function refuseRepeated (names: readonly string[]): void {
 function topLevelNames (text: string): string[] {
   const names: string[] = []
   let depth = 0
-  for (const [token, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
+  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}[\]]/g)) {
     if (token === '{' || token === '[') depth++
     else if (token === '}' || token === ']') depth--
     else if (depth === 1 && colon !== undefined) names.push(String(JSON.parse(token.slice(0, -colon.length))))

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer'
+
 export type JsonObject = Readonly<Record<string, unknown>>
 
 export function isObject (value: unknown): value is JsonObject {
@@ -30,9 +32,13 @@ export function parseJson (text: string): ParsedJson {
   return { plain, exact: rewritten === text ? plain : JSON.parse(rewritten) }
 }
 
-/** Bytes to text, RFC 8259, 8.1: UTF-8 or nothing. @throws TypeError */
+const byteOrderMark = '\ufeff'
+
+/** Bytes to text, RFC 8259, 8.1: UTF-8 or nothing, without the byte order mark. @throws TypeError */
 export function decodeUtf8 (bytes: Uint8Array): string {
-  return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  if (!isUtf8(bytes)) throw new TypeError('not UTF-8')
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
+  return text.startsWith(byteOrderMark) ? text.slice(1) : text
 }
 
 function isLargeInteger (literal: string): boolean {
