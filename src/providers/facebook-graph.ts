@@ -11,6 +11,8 @@ import type { RedirectSettings } from './redirect.js'
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
 
+const MAX_LENGTH = 4096
+
 /** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
 const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
 
@@ -22,6 +24,8 @@ const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling
  */
 export async function verifyClassicToken (app: GraphApp, token: string, signal: AbortSignal): Promise<VerifiedIdentity> {
+  // Longer than any, and than a query can be: Facebook's web server would refuse it, and that looks like an outage.
+  if (token.length > MAX_LENGTH) throw new errors.GrantRejectedError('too long')
   const debug = await debugToken(app, token, signal)
   const subject = checkToken(app, debug)
   const me = await readMe(app, token, signal)

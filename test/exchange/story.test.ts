@@ -106,6 +106,7 @@ t.test('what Facebook does not vouch for is 401', async t => {
   const past = idp.clock.now() - 1
   const rows: Array<[string, object]> = [
     ['junk', { access_token: 'EAAjunk' }],
+    ['a token longer than a query can be', { access_token: 'x'.repeat(30_000) }],
     ['an expired token', { access_token: idp.facebook.accessToken(ada, { expiresAt: past }) }],
     ['one that Facebook ended', { access_token: idp.facebook.accessToken(ada, { valid: false }) }],
     ["another app's", { access_token: idp.facebook.accessToken(ada, { appId: '999' }) }],
