@@ -55,8 +55,13 @@ function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply
   if (status >= 500) request.log.error({ err: error }, messageOf(error, status))
   else request.log.info({ err: error }, messageOf(error, status))
   if (status === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
-  const body = { code: status, error: `Error: ${messageOf(error, status)}.`, errorCode: codeOf(error) }
+  const body = { code: status, error: textOf(error, status), errorCode: codeOf(error) }
   reply.code(status).type('application/json; charset=utf-8').send(Buffer.from(JSON.stringify(body)))
+}
+
+/** What a client shows to its user. */
+export function textOf (error: unknown, status = statusOf(error)): string {
+  return `Error: ${messageOf(error, status)}.`
 }
 
 function statusOf (error: unknown): number {

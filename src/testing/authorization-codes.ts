@@ -9,6 +9,8 @@ export interface CodeOptions {
   redirectUri?: string
   /** RFC 7636: the code is bound to the S256 challenge of this verifier, and its exchange must bring the verifier. */
   codeVerifier?: string
+  /** The same, by the challenge itself. */
+  codeChallenge?: string | null
   /** Seconds until it expires. */
   expiresIn?: number
 }
@@ -43,7 +45,7 @@ export function createAuthorizationCodes<Subject> (clock: ProviderClock, clientI
         subject,
         clientId: options.clientId ?? clientId,
         redirectUri: options.redirectUri ?? null,
-        challenge: options.codeVerifier === undefined ? null : s256(options.codeVerifier),
+        challenge: options.codeVerifier === undefined ? options.codeChallenge ?? null : s256(options.codeVerifier),
         expiresAt: clock.now() + (options.expiresIn ?? lifetime),
         used: false
       })

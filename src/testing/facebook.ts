@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { serveGraph, type GraphSwitches, type GraphToken } from './facebook-graph.js'
+import { createAuthorizationCodes } from './authorization-codes.js'
+import { serveGraphCodes } from './facebook-codes.js'
 import type { FaultSwitches } from './faults.js'
 import { isGraphErrorCode, type GraphErrorCode } from './graph-errors.js'
+import { serveLoginPage, type LoginPage } from './login-page.js'
 import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
 import type { Site } from './site.js'
 
@@ -40,7 +43,9 @@ export interface FacebookTokenOverrides {
 /** Facebook: the Graph for classic tokens, and Limited Login. */
 export interface LocalFacebook extends FaultSwitches {
   /** For the `facebook` provider. */
-  readonly options: { readonly appId: string, readonly appSecret: string, readonly endpoints: { readonly graph: string, readonly jwks: string } }
+  readonly options: { readonly appId: string, readonly appSecret: string, readonly endpoints: { readonly graph: string, readonly jwks: string, readonly authorize: string } }
+  /** Where logins by redirect begin: `facebook({ ...options, redirect: {} })`. */
+  readonly page: LoginPage<FacebookPerson>
   /** A classic access token, known to the Graph. */
   accessToken (person?: FacebookPerson, overrides?: FacebookTokenOverrides): string
   /** An ID token of Limited Login. Claims as given; `undefined` leaves one out. */
@@ -62,18 +67,26 @@ export function localFacebook (site: Site): LocalFacebook {
   const keys = createKeyRing({ name: 'limited-login', algorithm: 'RS256', members: { alg: 'RS256' } })
   const tokens = new Map<string, GraphToken>()
   const switches: GraphSwitches = { error: false, numericIds: false }
+  const codes = createAuthorizationCodes<FacebookPerson>(site.clock, appId, 600)
+
+  function accessToken (person: FacebookPerson = {}, overrides: FacebookTokenOverrides = {}): string {
+    const token = `EAA${randomBytes(48).toString('hex')}`
+    tokens.set(token, { ...goodToken(appId, site.clock.now(), person), ...overrides })
+    return token
+  }
+
+  // https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
+  const page = serveLoginPage<FacebookPerson>(site, /^(?:\/v\d+\.\d+)?\/dialog\/oauth$/, { clientIds: [appId], nobody: {} }, (person, request) => codes.issue(person, request))
+  serveGraphCodes(site, { appId, appSecret }, codes, accessToken)
   serveGraph(site, { appId, appSecret }, tokens, switches)
   // https://developers.facebook.com/documentation/facebook-login/ios/limited-login/token
   site.get(/^\/\.well-known\/oauth\/openid\/jwks\/$/, call => keys.keySet(call.headers['if-none-match']))
 
   return {
     ...site.faults.switches,
-    options: { appId, appSecret, endpoints: { graph: site.url, jwks: `${site.url}/.well-known/oauth/openid/jwks/` } },
-    accessToken (person = {}, overrides = {}) {
-      const token = `EAA${randomBytes(48).toString('hex')}`
-      tokens.set(token, { ...goodToken(appId, site.clock.now(), person), ...overrides })
-      return token
-    },
+    options: { appId, appSecret, endpoints: { graph: site.url, jwks: `${site.url}/.well-known/oauth/openid/jwks/`, authorize: `${site.url}/dialog/oauth` } },
+    page,
+    accessToken,
     async idToken (claims = {}, header = {}) {
       const now = site.clock.now()
       return await keys.sign({

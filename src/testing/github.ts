@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { CodeRefused, createAuthorizationCodes, type CodeOptions } from './authorization-codes.js'
 import type { FaultSwitches } from './faults.js'
+import { serveLoginPage, type LoginPage } from './login-page.js'
 import { basicCredentials, json, type Answer, type Call, type Site } from './site.js'
 
 /** A person on GitHub. */
@@ -30,7 +31,9 @@ export interface GithubTokenOverrides {
 /** GitHub: checking a token, and exchanging a code for one. */
 export interface LocalGithub extends FaultSwitches {
   /** For the `github` provider. */
-  readonly options: { readonly clientId: string, readonly clientSecret: string, readonly endpoints: { readonly api: string, readonly token: string } }
+  readonly options: { readonly clientId: string, readonly clientSecret: string, readonly endpoints: { readonly api: string, readonly token: string, readonly authorize: string } }
+  /** Where logins by redirect begin: `github({ ...options, redirect: {} })`. */
+  readonly page: LoginPage<GithubPerson>
   accessToken (person?: GithubPerson, overrides?: GithubTokenOverrides): string
   /** A code that is good once, for ten minutes. */
   authorizationCode (person?: GithubPerson, options?: CodeOptions): string
@@ -80,9 +83,12 @@ export function localGithub (site: Site): LocalGithub {
     }
   })
 
+  const page = serveLoginPage<GithubPerson>(site, /^\/login\/oauth\/authorize$/, { clientIds: [clientId], nobody: {} }, (person, request) => codes.issue(person, request))
+
   return {
     ...site.faults.switches,
-    options: { clientId, clientSecret, endpoints: { api: `${site.url}/api`, token: `${site.url}/login/oauth/access_token` } },
+    options: { clientId, clientSecret, endpoints: { api: `${site.url}/api`, token: `${site.url}/login/oauth/access_token`, authorize: `${site.url}/login/oauth/authorize` } },
+    page,
     accessToken,
     authorizationCode: (person = {}, options = {}) => codes.issue(person, options)
   }

@@ -1,6 +1,10 @@
+import { randomBytes } from 'node:crypto'
+import { createAuthorizationCodes } from './authorization-codes.js'
 import type { FaultSwitches } from './faults.js'
+import { serveLoginPage, type LoginPage } from './login-page.js'
 import { createKeyRing, type HeaderOverrides, type KeySlot, type RotateOptions } from './signing-keys.js'
 import { json, type Site } from './site.js'
+import { answerCode, type CodeSubject } from './token-endpoint.js'
 
 /** An issuer of ID tokens, made of the options of its provider. */
 export interface LocalIssuer<Options> extends FaultSwitches {
@@ -16,10 +20,17 @@ export interface LocalIssuer<Options> extends FaultSwitches {
 }
 
 /** Any OpenID Connect issuer: discovery, a key set, ID tokens signed with RS256, PS256, ES256 or EdDSA. */
-export type LocalOidc = LocalIssuer<{ readonly issuer: string, readonly clientIds: string[] }>
+export type LocalOidc = LocalIssuer<{ readonly issuer: string, readonly clientIds: string[] }> & LocalLogin
 
 /** Google: a key set, and ID tokens of `https://accounts.google.com`. */
-export type LocalGoogle = LocalIssuer<{ readonly clientIds: string[], readonly endpoints: { readonly jwks: string } }>
+export type LocalGoogle = LocalIssuer<{ readonly clientIds: string[], readonly endpoints: { readonly jwks: string, readonly authorize: string, readonly token: string } }> & LocalLogin
+
+/** Logins by redirect. The provider's options stay without them: `google({ ...options, redirect: { clientSecret } })`. */
+export interface LocalLogin {
+  readonly clientSecret: string
+  /** Claims of the ID token of whoever is signed in, beyond those of a good one. */
+  readonly page: LoginPage<Readonly<Record<string, unknown>>>
+}
 
 const OIDC_KEYS: readonly [KeySlot, ...KeySlot[]] = [
   { name: 'rsa', algorithm: 'RS256', members: { alg: 'RS256' } },
@@ -35,11 +46,17 @@ export function localOidc (site: Site): LocalOidc {
   site.get(/^\/\.well-known\/openid-configuration$/, () => json(200, {
     issuer: site.url,
     jwks_uri: jwks,
+    authorization_endpoint: `${site.url}/authorize`,
+    token_endpoint: `${site.url}/token`,
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
+    authorization_response_iss_parameter_supported: true,
+    code_challenge_methods_supported: ['S256'],
     response_types_supported: ['code'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: OIDC_KEYS.map(key => key.algorithm)
   }))
-  return { ...issuer(site, OIDC_KEYS, { iss: site.url, aud: clientIds[0], sub: 'user-1' }), options: { issuer: site.url, clientIds } }
+  const issued = issuer(site, OIDC_KEYS, { iss: site.url, aud: clientIds[0], sub: 'user-1' })
+  return { ...issued, ...login(site, clientIds, issued.idToken, site.url), options: { issuer: site.url, clientIds } }
 }
 
 export function localGoogle (site: Site): LocalGoogle {
@@ -55,7 +72,19 @@ export function localGoogle (site: Site): LocalGoogle {
     name: 'Test Person'
   }
   const keys: readonly [KeySlot] = [{ name: 'google', algorithm: 'RS256', members: { alg: 'RS256' } }]
-  return { ...issuer(site, keys, good), options: { clientIds, endpoints: { jwks: `${site.url}/jwks` } } }
+  const issued = issuer(site, keys, good)
+  const endpoints = { jwks: `${site.url}/jwks`, authorize: `${site.url}/authorize`, token: `${site.url}/token` }
+  return { ...issued, ...login(site, clientIds, issued.idToken), options: { clientIds, endpoints } }
+}
+
+// OpenID Connect Core, 3.1; with a redirect the first client's secret is asked for, or none (a public client).
+function login (site: Site, clientIds: readonly string[], idToken: LocalIssuer<never>['idToken'], iss?: string): LocalLogin {
+  const clientSecret = randomBytes(20).toString('hex')
+  const codes = createAuthorizationCodes<CodeSubject>(site.clock, clientIds[0] ?? '', 60)
+  const rules = { clientIds, nobody: {}, ...(iss !== undefined && { iss }) }
+  const page = serveLoginPage<Readonly<Record<string, unknown>>>(site, /^\/authorize$/, rules, (claims, request) => codes.issue({ claims, clientId: request.clientId, nonce: request.nonce }, request))
+  site.post(/^\/token$/, call => answerCode(call, codes, clientSecret, claims => idToken({ azp: claims.aud, ...claims })))
+  return { clientSecret, page }
 }
 
 function issuer (site: Site, slots: readonly [KeySlot, ...KeySlot[]], good: Readonly<Record<string, unknown>>): Omit<LocalIssuer<never>, 'options'> {

@@ -1,0 +1,31 @@
+import type { RouteShorthandOptions } from 'fastify'
+import { emptyPage, type Page } from './completion-page.js'
+
+interface LoggedRequest { method?: string, url?: string }
+interface LoggedReply { statusCode?: number }
+
+/**
+ * For routes that browsers are sent through, with codes and tokens in URLs: log lines hold no query, answers let no
+ * address leak, and the popup keeps its opener. As hooks of the route they run after all hooks of the application.
+ */
+export function browserRoute (config: object, page: (reply: object) => Page = () => emptyPage): RouteShorthandOptions {
+  return {
+    config,
+    exposeHeadRoute: false,
+    // Fastify logs URLs, on these routes from warnings on; a warning shows the path.
+    logLevel: 'warn',
+    logSerializers: {
+      req: ({ method, url }: LoggedRequest) => ({ method, url: url?.split('?')[0] }),
+      res: ({ statusCode }: LoggedReply) => ({ statusCode })
+    },
+    onSend: (_request, reply, _payload, done) => {
+      reply.headers({
+        'content-security-policy': page(reply).policy,
+        'cross-origin-opener-policy': 'unsafe-none',
+        'referrer-policy': 'no-referrer',
+        'x-content-type-options': 'nosniff'
+      })
+      done()
+    }
+  }
+}
