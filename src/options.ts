@@ -184,5 +184,5 @@ function readCors (value: unknown): CorsOptions | null {
   if (value === undefined) return null
   const { origins } = members(value, 'cors', ['origins'])
   if (!Array.isArray(origins) || origins.length === 0) throw refused('cors.origins', 'must be a non-empty list of origins')
-  return { origins: origins.map((entry: unknown, index) => origin(entry, `cors.origins[${index}]`)) }
+  return { origins: Array.from(origins, (entry: unknown, index) => origin(entry, `cors.origins[${index}]`)) }
 }

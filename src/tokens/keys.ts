@@ -42,7 +42,7 @@ const members = new Set(['kid', 'algorithm', 'secret', 'privateKey', 'publicKey'
 export async function readKeys (keys: unknown): Promise<readonly ServerKey[]> {
   if (typeof keys === 'string') return [await readKey({ algorithm: 'HS256', secret: keys }, 'keys')]
   if (!Array.isArray(keys) || keys.length === 0) throw refused('keys', 'must be a secret of at least 32 bytes or a non-empty list of keys')
-  const read = await Promise.all(keys.map((key: unknown, index) => readKey(key, `keys[${index}]`)))
+  const read = await Promise.all(Array.from(keys, (key: unknown, index) => readKey(key, `keys[${index}]`)))
   refuseDuplicates(read)
   return read
 }
