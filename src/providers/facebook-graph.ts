@@ -11,7 +11,8 @@ import type { RedirectSettings } from './redirect.js'
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
 
-const MAX_LENGTH = 4096
+/** Visible ASCII, at a length that a query can carry even when every character is escaped. */
+const FORM = /^[!-~]{1,4096}$/
 
 /** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
 const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
@@ -24,8 +25,8 @@ const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling
  */
 export async function verifyClassicToken (app: GraphApp, token: string, signal: AbortSignal): Promise<VerifiedIdentity> {
-  // Longer than any, and than a query can be: Facebook's web server would refuse it, and that looks like an outage.
-  if (token.length > MAX_LENGTH) throw new errors.GrantRejectedError('too long')
+  // No token looks otherwise, and a web server's refusal of too long a query would look like an outage.
+  if (!FORM.test(token)) throw new errors.GrantRejectedError('form')
   const debug = await debugToken(app, token, signal)
   const subject = checkToken(app, debug)
   const me = await readMe(app, token, signal)

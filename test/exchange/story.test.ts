@@ -107,6 +107,7 @@ t.test('what Facebook does not vouch for is 401', async t => {
   const rows: Array<[string, object]> = [
     ['junk', { access_token: 'EAAjunk' }],
     ['a token longer than a query can be', { access_token: 'x'.repeat(30_000) }],
+    ['snow, nine times its length when escaped', { access_token: '\u2603'.repeat(4000) }],
     ['an expired token', { access_token: idp.facebook.accessToken(ada, { expiresAt: past }) }],
     ['one that Facebook ended', { access_token: idp.facebook.accessToken(ada, { valid: false }) }],
     ["another app's", { access_token: idp.facebook.accessToken(ada, { appId: '999' }) }],
