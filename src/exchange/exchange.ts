@@ -8,6 +8,8 @@ import { userIdOf, type Mint, type Proven } from './mint.js'
 import type { SingleUse, SingleUsePolicy } from './single-use.js'
 import type { Redirection, Verification, Verified } from './verification.js'
 
+export type { Proven } from './mint.js'
+
 /** One provider of this server, as the exchange sees it. */
 export interface ExchangeProvider extends SingleUsePolicy {
   readonly accepts: readonly GrantType[]

@@ -26,11 +26,11 @@ const postgresBinaries = findPostgres()
 export const redisMissing = redisBinary === undefined && 'redis-server is not installed'
 export const postgresMissing = postgresBinaries === undefined && 'PostgreSQL is not installed'
 
-export async function startRedis (fsync: 'always' | 'no' = 'always'): Promise<PrivateServer> {
+export async function startRedis (fsync: 'always' | 'no' = 'always', more: string[] = []): Promise<PrivateServer> {
   const directory = mkdtempSync('/tmp/redis-')
   const port = await freePort()
   const run = (): ChildProcess => spawn(redisBinary ?? '', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory,
-    '--appendonly', fsync === 'no' ? 'no' : 'yes', '--appendfsync', fsync, '--save', ''], { stdio: 'ignore' })
+    '--appendonly', fsync === 'no' ? 'no' : 'yes', '--appendfsync', fsync, '--save', '', ...more], { stdio: 'ignore' })
   return await startServer({ port, directory, run, pidsOf: child => [child.pid] })
 }
 
@@ -117,7 +117,7 @@ function send (pid: number, name: NodeJS.Signals): void {
   }
 }
 
-async function freePort (): Promise<number> {
+export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -4,11 +4,11 @@ import { errors } from '../../src/errors.js'
 import { memoryStore, postgresSchema, postgresStore, redisStore } from '../../src/sessions/stores/index.js'
 import { KEPT_AFTER_EXPIRY, type Session } from '../../src/sessions/session-store.js'
 import { sessionStoreConformance } from '../../src/testing/session-store-conformance.js'
-import { connectTo, postgres, redis, storeKinds } from './private-stores.js'
+import { connectTo, postgres, redis, redisCluster, storeKinds } from './private-stores.js'
 
 const OPTION_INVALID = { code: errors.OptionInvalidError.code }
 
-for (const kind of storeKinds) {
+for (const kind of [...storeKinds, redisCluster]) {
   t.test(`${kind.name} conforms`, { skip: kind.missing }, async t => {
     const started = await kind.start()
     const client = started.connect()
@@ -26,7 +26,7 @@ for (const kind of storeKinds) {
       await client.store.create(old)
       await client.store.create(fresh)
       await client.store.sweep(now)
-      if (kind.name !== 'Redis') t.equal(await client.store.read(old.id), null)
+      if (!kind.name.startsWith('Redis')) t.equal(await client.store.read(old.id), null)
       t.equal((await client.store.read(fresh.id))?.id, fresh.id)
     })
   })
@@ -104,6 +104,17 @@ t.test('PostgreSQL: two servers that start at once both find their tables', { sk
   const clients = Array.from({ length: 4 }, () => connectTo(started.address ?? ''))
   t.teardown(async () => { await Promise.all(clients.map(client => client.close())) })
   t.same(await Promise.all(clients.map(({ store }) => store.read('none'))), [null, null, null, null])
+})
+
+t.test('PostgreSQL: the connection that listens does not keep the application from ending its pool', { skip: postgres.missing }, async t => {
+  const started = await postgres.start()
+  t.teardown(() => started.remove())
+  const client = connectTo(started.address ?? '')
+  const stop = client.store.subscribe?.(() => {})
+  t.teardown(() => stop?.())
+  await client.store.read('none')
+  await client.close()
+  t.pass('ended')
 })
 
 function session (different: Partial<Session>): Session {

@@ -1,6 +1,8 @@
 import type { PostgresPool } from './postgres.js'
 
 const RETRY = 1000
+/** Milliseconds between two looks at whether the application is ending its pool. */
+const LOOK = 500
 
 interface ListeningClient {
   query (text: string): Promise<unknown>
@@ -17,6 +19,8 @@ export function postgresListener (pool: PostgresPool, channel: string, wake: () 
   let client: ListeningClient | undefined
   let timer: NodeJS.Timeout | undefined
   let stopped = false
+  // pool.end() waits for all connections, so it would wait for this one until the server closes.
+  const look = setInterval(() => { if (Reflect.get(pool, 'ending') === true) stop() }, LOOK).unref()
 
   async function listen (): Promise<void> {
     const connection = await pool.connect?.()
@@ -53,6 +57,7 @@ export function postgresListener (pool: PostgresPool, channel: string, wake: () 
 
   function stop (): void {
     stopped = true
+    clearInterval(look)
     clearTimeout(timer)
     letGo()
   }
