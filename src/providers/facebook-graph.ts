@@ -11,8 +11,8 @@ import type { RedirectSettings } from './redirect.js'
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
 
-/** Visible ASCII, at a length that a query can carry even when every character is escaped. */
-const FORM = /^[!-~]{1,4096}$/
+/** Longer than any token, and a query can still carry it when every byte is escaped. */
+const MAX_BYTES = 4096
 
 /** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
 const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
@@ -25,8 +25,8 @@ const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling
  */
 export async function verifyClassicToken (app: GraphApp, token: string, signal: AbortSignal): Promise<VerifiedIdentity> {
-  // No token looks otherwise, and a web server's refusal of too long a query would look like an outage.
-  if (!FORM.test(token)) throw new errors.GrantRejectedError('form')
+  // A web server's refusal of too long a query would look like an outage.
+  if (Buffer.byteLength(token) > MAX_BYTES) throw new errors.GrantRejectedError('too long')
   const debug = await debugToken(app, token, signal)
   const subject = checkToken(app, debug)
   const me = await readMe(app, token, signal)
