@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { decodeClaims, issuer, ownProvider, secret } from './login-server.js'
+import { decodeClaims, issuer, loginServer, ownProvider, secret } from './login-server.js'
 import { sessionServer, tokensIn, twoSessionServers } from './session-server.js'
 
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
@@ -136,4 +136,26 @@ t.test('retiring a signing key logs nobody out while its secret is kept', async 
   const keys = 'Zk8sPq3Lw9Xv5Bn1Mc7Rt4Yj2Hg6Fd0D'
   const after = await sessionServer(t, { keys: [{ algorithm: 'HS256', secret: keys }, { algorithm: 'HS256', secret }], sessions: { store } })
   t.equal((await after.refresh(refresh)).statusCode, 200)
+})
+
+t.test('the memory store says once that it serves one server, unless somebody chose it', async t => {
+  for (const [sessions, times] of [[{}, 1], [{ store: memoryStore() }, 0]] as const) {
+    const { app, log, login } = await loginServer({ sessions })
+    t.teardown(() => app.close())
+    for (let logins = 0; logins < 2; logins++) t.equal((await login({ access_token: 'good' })).statusCode, 200)
+    t.equal(log().split('serves one server').length - 1, times)
+  }
+})
+
+t.test('no refresh token is logged, and none is stored', async t => {
+  const store = memoryStore()
+  const rows: string[] = []
+  const watched = { ...store, create: async (row: Parameters<typeof store.create>[0]) => { rows.push(JSON.stringify(row)); await store.create(row) } }
+  const { app, log, login } = await loginServer({ sessions: { store: watched } })
+  t.teardown(() => app.close())
+  const refreshToken: string = (await login({ access_token: 'good' })).json().refresh_token
+  for (const token of [refreshToken, `${refreshToken.slice(0, -1)}_`]) await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: token } })
+  const mac = refreshToken.slice(30)
+  t.notOk(log().includes(mac))
+  t.notOk(rows.join('').includes(mac))
 })
