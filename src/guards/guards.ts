@@ -56,9 +56,10 @@ function guard (requirement: Requirement, { authenticator, readCredentials, turn
     if (isPreflight(request)) return done()
     try {
       const auth = request[kAuth] ?? authenticator.authenticate(readCredentials(request.raw.rawHeaders))
+      // Before the decision: an application's error handler or audit log may ask who was refused.
+      request[kAuth] = auth
       const Refusal = requirement(auth)
       if (Refusal !== null) throw new Refusal()
-      request[kAuth] = auth
     } catch (refusal) {
       challenge(reply, refusal)
       return turnAway(toError(refusal), request, reply, done)

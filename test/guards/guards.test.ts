@@ -99,6 +99,17 @@ t.test('an error handler of the application keeps the challenge, and can tell by
   t.strictSame(codes, [errors.CredentialMissingError.code, errors.TokenInvalidError.code])
 })
 
+t.test('an error handler and a hook after the answer can ask who was refused', async t => {
+  const app = await startApp(t)
+  const seen: unknown[] = []
+  app.setErrorHandler((error: { statusCode: number }, request, reply) => { seen.push(request.auth.user?.id ?? request.auth.application); return reply.code(error.statusCode).send() })
+  app.addHook('onResponse', async request => { seen.push(request.auth.level) })
+  app.get('/', { onRequest: app.requireLevel('admin') }, () => 'ok')
+  t.equal((await ask(app, bearer(app))).status, 403)
+  t.equal((await ask(app, application)).status, 401)
+  t.strictSame(seen, ['ada', 'authenticated', 'ios', 'application'])
+})
+
 t.test('the bodies of refusals are Fastify\'s, and name nothing', async t => {
   const app = await startApp(t)
   app.get('/', { onRequest: app.requireUser() }, () => 'ok')
