@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { dialectCors, prepareApplication, registerDialect, renderErrors, turnAway as turnAwayInDialect } from './azure/dialect.js'
+import { accountRoutes, dialectCors, prepareApplication, registerDialect, renderErrors, turnAway as turnAwayInDialect } from './azure/dialect.js'
 import { createDeadlines, type Deadlines } from './deadline.js'
 import { errors } from './errors.js'
 import { createExchange, type Exchange, type ExchangeProvider } from './exchange/exchange.js'
 import { createMint } from './exchange/mint.js'
 import { createNonces, type Nonces } from './exchange/nonces.js'
-import { createRefresh, type Refresh } from './exchange/refresh.js'
+import { createRefresh, createRenewal, type Refresh, type Renewal } from './exchange/refresh.js'
 import { createSingleUse, type SingleUse } from './exchange/single-use.js'
 import { createInquiry, createRedirection, createVerification } from './exchange/verification.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
@@ -77,7 +77,7 @@ const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
 
   decorate(app, options, { authenticator, issue, sessions })
   await registerWellKnown(app, options)
-  if (options.providers.size === 0 && sessions === null) return
+  if (options.providers.size === 0 && sessions === null && dialect === null) return
   const nonces = createNonces(options.keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(nonces, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
   const exchanges = buildExchange(options, { deadlines, issue, singleUse, sessions })
@@ -128,23 +128,25 @@ function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout
   const entries = new Map(Array.from(providers, ([name, provider]) => [name, entry(name, provider)]))
   return {
     exchange: createExchange({ providers: entries, ...tools, sessions, singleUse }),
-    refresh: sessions === null ? null : createRefresh({ ...tools, sessions })
+    refresh: sessions === null ? null : createRefresh({ ...tools, sessions }),
+    renew: sessions === null ? null : createRenewal({ ...tools, sessions })
   }
 }
 
 interface ExchangeTools { deadlines: Deadlines, issue: Issuer, singleUse: SingleUse, sessions: Sessions | null }
 
-interface Exchanges { exchange: Exchange, refresh: Refresh | null }
+interface Exchanges { exchange: Exchange, refresh: Refresh | null, renew: Renewal | null }
 
 interface RouteParts extends Exchanges { nonces: Nonces, sessions: Sessions | null, verify: Authenticator['verify'], isClosing: () => boolean }
 
-async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, providers, issuer, keys, azureMobileServices: dialect }: ResolvedOptions, parts: RouteParts): Promise<void> {
+async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, providers, issuer, keys, headers, azureMobileServices: dialect, logging }: ResolvedOptions, parts: RouteParts): Promise<void> {
   const { exchange, nonces, sessions, isClosing } = parts
   const config = { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) }
   await app.register(async scope => {
-    prepareOwnRoutes(scope, isClosing)
+    prepareOwnRoutes(scope, { isClosing, logging })
     await scope.register(async oauth => { registerOAuthRoutes(oauth, parts, providers.size > 0, config) })
     if (dialect !== null) renderErrors(scope, app)
+    if (dialect !== null) accountRoutes(scope, { ...parts, dialect, issuer, requireUser: app.requireUser(), readCredentials: createCredentialReader(headers), config })
     if (sessions !== null) registerSessionRoutes(scope, sessions, app.requireUser(), config)
     if (providers.size === 0) return
     if (dialect === null) loginRoute(scope, exchange, config)

@@ -12,6 +12,7 @@ import { serviceDirectedLogin } from './redirect-login.js'
 import { noteErrorHandlers } from './refusals.js'
 import type { Dialect } from './settings.js'
 
+export { accountRoutes } from './account.js'
 export { dialectCors } from './cors.js'
 export { renderErrors, turnAway } from './refusals.js'
 

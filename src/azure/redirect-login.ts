@@ -5,12 +5,12 @@ import type { Proven } from '../exchange/mint.js'
 import type { Nonces } from '../exchange/nonces.js'
 import type { Redirection } from '../exchange/verification.js'
 import type { Flows, ReturnedFlow } from '../redirect/flow.js'
+import { browserRoute, queryOf } from './browser-route.js'
 import { readCompletion, restoreCompletion, type Completion } from './completion.js'
 import { createEndings, type Outcome } from './endings.js'
 import type { FlowCookie } from './flow-cookie.js'
 import type { OneTimeCodes } from './one-time-codes.js'
 import { ownPaths } from './paths.js'
-import { browserRoute } from './quiet.js'
 import { asRefusal, textOf } from './refusals.js'
 import type { Dialect } from './settings.js'
 
@@ -132,12 +132,6 @@ function redirecting (exchange: Exchange, given: string): { name: string, provid
 
 function isAnswer (query: URLSearchParams): boolean {
   return query.has('code') || query.has('error')
-}
-
-/** Read here: the application may have set a parser of its own. */
-function queryOf ({ url }: FastifyRequest): URLSearchParams {
-  const start = url.indexOf('?')
-  return new URLSearchParams(start === -1 ? '' : url.slice(start))
 }
 
 function only (query: URLSearchParams, name: string): string {

@@ -3,12 +3,11 @@ import { codeOf, TokenExchangeError } from '../errors.js'
 import type { TurnAway } from '../guards/refuse.js'
 
 const retryAfter = '5'
-const refusedStatuses: readonly unknown[] = [403, 404]
 
-/** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. */
-export function asRefusal (thrown: unknown): unknown {
+/** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. @param statuses that are refusals */
+export function asRefusal (thrown: unknown, statuses: readonly number[] = [403, 404]): unknown {
   const code = codeOf(thrown)
-  if (!(thrown instanceof Error) || code === undefined || !refusedStatuses.includes(statusOf(thrown))) return thrown
+  if (!(thrown instanceof Error) || code === undefined || !statuses.includes(statusOf(thrown))) return thrown
   const reason: unknown = Reflect.get(thrown, 'reason')
   return new TokenExchangeError(code, 401, thrown.message, typeof reason === 'string' ? reason : undefined, { cause: thrown })
 }

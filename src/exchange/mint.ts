@@ -10,7 +10,10 @@ import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 export interface Proven { identity: Identity, granted: GrantedPermissions }
 
 /** The access token of somebody proven, with the refresh token of its session where there is one. */
-export type Mint = (proven: Proven, session: SessionGrant | null, log: FastifyBaseLogger) => TokenAnswer
+export type Mint = (proven: Proven, session: MintedSession | null, log: FastifyBaseLogger) => TokenAnswer
+
+/** The session of an access token, and the refresh token where one goes with it. */
+export type MintedSession = Omit<SessionGrant, 'refreshToken'> & Partial<SessionGrant>
 
 /** The id of the user: the application's, else the provider's name and its subject. */
 export function userIdOf ({ identity, granted }: Proven): string {
@@ -24,7 +27,7 @@ export function createMint (issue: Issuer): Mint {
     try {
       if (session === null) return issue({ userId, granted, vouched, tokenId: randomUUID() })
       const { sessionId, tokenId, refreshToken } = session
-      return { ...issue({ userId, granted, vouched, sessionId, tokenId }), refresh_token: refreshToken }
+      return { ...issue({ userId, granted, vouched, sessionId, tokenId }), ...(refreshToken !== undefined && { refresh_token: refreshToken }) }
     } catch (thrown) {
       // Too much for one token: the application's answer was junk.
       log.error({ err: thrown }, 'the access token cannot be issued')

@@ -15,10 +15,18 @@ export type Position = 'current' | 'retry' | 'reused'
  * @throws errors.RefreshInvalidError for a token of another secret than the session's
  */
 export function requireLive (session: Session | null, presented: RefreshTokenContent, issuer: string, now: number): Session {
+  if (session !== null && session.secretId !== presented.secretId) throw new errors.RefreshInvalidError('another secret than that of the session')
+  return requireGoingOn(session, issuer, now)
+}
+
+/**
+ * The session, provided that it goes on.
+ *
+ * @throws errors.SessionExpiredError, errors.SessionRevokedError, errors.RefreshInvalidError for a session of another server
+ */
+export function requireGoingOn (session: Session | null, issuer: string, now: number): Session {
   if (session === null) throw new errors.SessionExpiredError('no such session any more')
-  if (session.issuer !== issuer || session.secretId !== presented.secretId) {
-    throw new errors.RefreshInvalidError('another secret or server than that of the session')
-  }
+  if (session.issuer !== issuer) throw new errors.RefreshInvalidError('a session of another server')
   if (session.ended) throw new errors.SessionRevokedError()
   if (session.expiresAt <= now) throw new errors.SessionExpiredError()
   return session

@@ -3,7 +3,7 @@ import { errors } from '../errors.js'
 import type { Identity } from '../identity.js'
 import type { Arrivals } from './arrivals.js'
 import type { RefreshTokens } from './refresh-token.js'
-import { judge, requireLive, usedAt, type Lifetimes } from './rotation.js'
+import { judge, requireGoingOn, requireLive, usedAt, type Lifetimes } from './rotation.js'
 import type { SessionClock } from './session-clock.js'
 import type { SessionEnding } from './session-ending.js'
 import { restoreIdentity, storeIdentity } from './session-identity.js'
@@ -39,6 +39,8 @@ export interface ChainParts {
 export interface SessionChain {
   start (identity: Identity, userId: string): Promise<SessionGrant>
   refresh<T extends Granted> (refreshToken: string, lookup: (identity: Identity) => Promise<T | null>): Promise<SessionGrant & { granted: T }>
+  /** The session is used by an access token of it: its idle time begins again, its refresh token stays as it is. */
+  renew<T extends Granted> (sessionId: string, lookup: (identity: Identity) => Promise<T | null>): Promise<T>
 }
 
 const ADVANCE_ATTEMPTS = 10
@@ -65,6 +67,17 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
     if (position === 'retry') return { ...grantOf(session, session.counter), granted }
     await advance(ask, session, presented.counter, granted.userId)
     return { ...grantOf(session, presented.counter + 1), granted }
+  }
+
+  async function renew<T extends Granted> (sessionId: string, lookup: (identity: Identity) => Promise<T | null>): Promise<T> {
+    const ask = calls.open()
+    const session = requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    const granted = await lookup(identityOf(session))
+    if (granted === null) return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
+    const used = { ...usedAt(session, clock.now(), lifetimes), userId: granted.userId, version: session.version + 1 }
+    // Who used it in between has written the same, unless it was ended.
+    if (!await ask(store => store.replace(used))) requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    return granted
   }
 
   // Of all callers with the same token one writes; to the others its outcome is theirs, because the successor is the same.
@@ -110,5 +123,5 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
     return usedAt({ id, issuer, userId, identity: storeIdentity(identity), secretId: tokens.secretId, ...counted, ...timed }, now, lifetimes)
   }
 
-  return { start, refresh }
+  return { start, refresh, renew }
 }

@@ -1,4 +1,4 @@
-import type { RouteShorthandOptions } from 'fastify'
+import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { emptyPage, type Page } from './completion-page.js'
 
 interface LoggedRequest { method?: string, url?: string }
@@ -28,4 +28,10 @@ export function browserRoute (config: object, page: (reply: object) => Page = ()
       done()
     }
   }
+}
+
+/** The query, read here: the application may have set a parser of its own. */
+export function queryOf ({ url }: FastifyRequest): URLSearchParams {
+  const start = url.indexOf('?')
+  return new URLSearchParams(start === -1 ? '' : url.slice(start))
 }
