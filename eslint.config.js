@@ -16,12 +16,13 @@ const rooms = {
   exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
   guards: [...words, 'permissions', 'tokens', 'sessions'],
   'option-values': words,
+  logging: [...words, 'option-values'],
   redirect: [...words, 'http'],
   // Of azure only its settings.ts, a reader of one value like those of option-values.
-  options: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
+  options: [...words, 'option-values', 'logging', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
   administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
   azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'routes', 'redirect'],
-  routes: [...words, 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
+  routes: [...words, 'logging', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
   testing: [...words, 'http', 'sessions']
 }
 const hall = ['plugin', 'index']

@@ -2,6 +2,7 @@ import { readAzureMobileServices, type AzureMobileServicesOptions, type Dialect 
 import type { CorsOptions } from './guards/cors.js'
 import type { CredentialHeaders } from './guards/credentials.js'
 import type { IdentityProvider } from './identity.js'
+import { readLogging, type RouteLogging } from './logging.js'
 import { headerName, integer, isDictionary, isRecord, labelled, members, origin, pathPrefix, printableKey, providerName, publicUrl, refused, text } from './option-values.js'
 import { isLevel, levels, type Level } from './permissions/level.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
@@ -73,6 +74,8 @@ export interface ResolvedOptions {
   readonly providerTimeout: number
   readonly lookupTimeout: number
   readonly concurrency: number
+  /** Of the plugin's own routes: Fastify's register options. */
+  readonly logging: RouteLogging
 }
 
 const known = [
@@ -112,7 +115,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     azureMobileServices: readAzureMobileServices(given.azureMobileServices, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
     providerTimeout: integer(given.providerTimeout, 'providerTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
     lookupTimeout: integer(given.lookupTimeout, 'lookupTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
-    concurrency: integer(given.concurrency, 'concurrency', { least: 1, most: 100_000, otherwise: 64 })
+    concurrency: integer(given.concurrency, 'concurrency', { least: 1, most: 100_000, otherwise: 64 }),
+    logging: readLogging(given.logLevel, given.logSerializers)
   })
 }
 

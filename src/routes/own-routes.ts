@@ -1,16 +1,22 @@
 import type { FastifyInstance } from 'fastify'
+import { applyLogging, type RouteLogging } from '../logging.js'
 import { parseBodiesStrictly } from './bodies.js'
 
 /** Seconds until a client may try again after an outage. */
 const retryAfter = '5'
 
+export interface OwnRouteParts {
+  /** Whether the server has begun to close. */
+  isClosing: () => boolean
+  logging: RouteLogging
+}
+
 /**
  * Makes a scope fit for the plugin's own routes: strict bodies, answers that nobody caches, and `Retry-After` with each
  * outage. As hooks of `onSend` they hold for errors too, whatever error handler of the application has rendered them.
- *
- * @param isClosing whether the server has begun to close
  */
-export function prepareOwnRoutes (scope: FastifyInstance, isClosing: () => boolean): void {
+export function prepareOwnRoutes (scope: FastifyInstance, { isClosing, logging }: OwnRouteParts): void {
+  scope.addHook('onRoute', route => applyLogging(route, logging))
   parseBodiesStrictly(scope)
   scope.setReplySerializer(payload => JSON.stringify(payload))
   // Already here, too: where a hook of the application fails in onSend, ours after it does not run.
