@@ -138,7 +138,10 @@ async function measure (open: () => Promise<Subject>): Promise<Record<string, st
   return { store: subject.name, sessions: SESSIONS, 'bytes each': Math.round(bytes), 'refreshes/s': Math.round(refreshes), 'own limit': `${Math.round(limit)} ${subject.limitName}/s`, ratio: (refreshes / limit).toFixed(2) }
 }
 
-const table: Record<string, string | number>[] = [await measure(inMemory)]
-if (redisMissing === false) table.push(await measure(inRedis))
-if (postgresMissing === false) table.push(await measure(inPostgres))
+const subjects = [inMemory, ...(redisMissing === false ? [inRedis] : []), ...(postgresMissing === false ? [inPostgres] : [])]
+const table: Record<string, string | number>[] = []
+for (const open of subjects) {
+  table.push(await measure(open))
+  console.error(table.at(-1))
+}
 console.table(table)

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
@@ -31,7 +31,7 @@ export async function startRedis (fsync: 'always' | 'no' = 'always', more: strin
   const port = await freePort()
   const run = (): ChildProcess => spawn(redisBinary ?? '', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory,
     '--appendonly', fsync === 'no' ? 'no' : 'yes', '--appendfsync', fsync, '--save', '', ...more], { stdio: 'ignore' })
-  return await startServer({ port, directory, run, pidsOf: child => [child.pid] })
+  return await startServer({ port, directory, run, isReady: () => accepts(port), pidsOf: child => [child.pid] })
 }
 
 /** PostgreSQL refuses to run as root: there it runs as the user that its package has made. */
@@ -44,21 +44,22 @@ export async function startPostgres (): Promise<PrivateServer> {
   execFileSync(`${postgresBinaries}/initdb`, ['-D', join(directory, 'data'), '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-sync'], { ...options, stdio: 'ignore' })
   const run = (): ChildProcess => spawn(`${postgresBinaries}/postgres`, ['-D', join(directory, 'data'), '-p', String(port), '-h', '127.0.0.1', '-k', directory, '-c', 'restart_after_crash=off'],
     { ...options, stdio: 'ignore' })
-  return await startServer({ port, directory, run, pidsOf: child => [child.pid, ...childrenOf(child.pid)] })
+  return await startServer({ port, directory, run, isReady: async () => isPostgresReady(port), pidsOf: child => [child.pid, ...childrenOf(child.pid)] })
 }
 
 interface ServerParts {
   readonly port: number
   readonly directory: string
   readonly run: () => ChildProcess
+  readonly isReady: () => Promise<boolean>
   readonly pidsOf: (child: ChildProcess) => (number | undefined)[]
 }
 
-async function startServer ({ port, directory, run, pidsOf }: ServerParts): Promise<PrivateServer> {
+async function startServer ({ port, directory, run, isReady, pidsOf }: ServerParts): Promise<PrivateServer> {
   let child = run()
   // A test run that is broken off leaves no server behind.
   process.once('exit', () => { if (isRunning()) signal('SIGKILL') })
-  await answering(port)
+  await ready(isReady)
 
   function isRunning (): boolean {
     return child.exitCode === null && child.signalCode === null
@@ -77,7 +78,7 @@ async function startServer ({ port, directory, run, pidsOf }: ServerParts): Prom
 
   async function restart (): Promise<void> {
     child = run()
-    await answering(port)
+    await ready(isReady)
   }
 
   async function remove (): Promise<void> {
@@ -88,13 +89,18 @@ async function startServer ({ port, directory, run, pidsOf }: ServerParts): Prom
   return { port, freeze: () => signal('SIGSTOP'), thaw: () => signal('SIGCONT'), kill, restart, remove }
 }
 
-// A server has no other way to tell that it is ready than to accept connections.
-async function answering (port: number): Promise<void> {
+// A server has no other way to tell that it is ready than to answer.
+async function ready (isReady: () => Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < 600; attempt++) {
-    if (await accepts(port)) return
+    if (await isReady()) return
     await pause(50)
   }
-  throw new Error(`nothing answers on port ${port}`)
+  throw new Error('the server does not get ready')
+}
+
+// It accepts connections before that, and turns them away.
+function isPostgresReady (port: number): boolean {
+  return spawnSync(`${postgresBinaries}/pg_isready`, ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0
 }
 
 async function accepts (port: number): Promise<boolean> {
