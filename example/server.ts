@@ -4,6 +4,7 @@ import tokenExchange from 'fastify-token-exchange'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from 'fastify-token-exchange/providers'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
 import { openDatabase, permissionsOf } from './database.js'
+import { todoTable } from './todo-table.js'
 import { walkthrough } from './walkthrough.js'
 
 const {
@@ -11,6 +12,7 @@ const {
   HOST = '127.0.0.1',
   ISSUER = `http://localhost:${PORT}`,
   LOG_LEVEL = 'warn',
+  ORIGINS, // of browser apps, separated by blanks: https://www.example.com
   DATABASE_URL, // postgres://…; without it PGlite, an embedded PostgreSQL
   PGLITE_DIRECTORY, // where PGlite keeps its files; without it in memory
   SIGNING_SECRET = random(),
@@ -28,23 +30,28 @@ await app.register(tokenExchange, {
   issuer: ISSUER,
   keys: SIGNING_SECRET,
   providers: {
-    facebook: facebook(idp.facebook.options),
-    google: google(idp.google.options),
+    facebook: facebook({ ...idp.facebook.options, redirect: {} }),
+    google: google({ ...idp.google.options, redirect: { clientSecret: idp.google.clientSecret } }),
     apple: apple(idp.apple.options),
     microsoft: microsoft(idp.microsoft.options),
-    github: github(idp.github.options),
-    oidc: oidc(idp.oidc.options),
+    github: github({ ...idp.github.options, redirect: {} }),
+    oidc: oidc({ ...idp.oidc.options, redirect: {} }),
     introspection: introspection(idp.introspection.options)
   },
   permissions: identity => permissionsOf(database, identity),
   applicationKeys: { example: APPLICATION_KEY },
-  masterKeys: { operations: MASTER_KEY }
+  masterKeys: { operations: MASTER_KEY },
+  // For apps with an SDK of Azure Mobile Services; every refusal is 401 then.
+  azureMobileServices: true,
+  ...(ORIGINS !== undefined && { cors: { origins: ORIGINS.split(' ') } })
 })
 
 app.get('/api/everyone', { onRequest: app.requireLevel('everyone') }, () => ({ message: 'Hello, everyone' }))
 app.get('/api/app', { onRequest: app.requireLevel('application') }, ({ auth }) => ({ message: `Hello, application ${auth.application ?? auth.master}` }))
 app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({ message: `Hello, user ${auth.user?.id ?? auth.master}` }))
 app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({ message: `Hello, administrator ${auth.user?.id ?? auth.master}` }))
+
+await todoTable(app, database)
 
 app.addHook('onClose', async () => {
   await idp.close()

@@ -22,8 +22,8 @@ const expected: ReadonlyArray<[string, string[]]> = [
   ['Without a credential', [everyone, missing, missing, missing]],
   ['With the application key', [everyone, application, missing, missing]],
   ['Keep the access token of the user and that of an administrator', ['', '']],
-  ['With the token of the user', [everyone, missing, user, '403 AUTH_ERR_LEVEL_INSUFFICIENT']],
-  ['With the application key and the token of the user', [everyone, application, user, '403 AUTH_ERR_LEVEL_INSUFFICIENT']],
+  ['With the token of the user', [everyone, missing, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']],
+  ['With the application key and the token of the user', [everyone, application, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']],
   ['With the token of an administrator', [everyone, missing, '200 Hello, user facebook:10158000000000007', '200 Hello, administrator facebook:10158000000000007']],
   ['With the master key', [everyone, '200 Hello, application operations', '200 Hello, user operations', '200 Hello, administrator operations']],
   ['With a token that this server did not write', [invalid, invalid, invalid, invalid]],
@@ -83,8 +83,8 @@ function groupsOf (output: string): Group[] {
 function brief (printed: string): string {
   if (printed === '') return ''
   const status = printed.slice(-3)
-  const { message, code, user } = JSON.parse(printed.slice(0, -4))
-  return user === undefined ? `${status} ${code ?? message}` : `${status} ${user.userId} ${user.level} ${user.permissions}`
+  const { message, errorCode, user } = JSON.parse(printed.slice(0, -4))
+  return user === undefined ? `${status} ${errorCode ?? message}` : `${status} ${user.userId} ${user.level} ${user.permissions}`
 }
 
 // A server that has just been made accepts connections before it accepts logins.
