@@ -14,7 +14,7 @@ const rooms = {
   tokens: [...words, 'permissions'],
   sessions: [...words, 'permissions', 'tokens', 'deadline'],
   exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
-  guards: [...words, 'permissions', 'tokens', 'sessions'],
+  guards: [...words, 'option-values', 'permissions', 'tokens', 'sessions'],
   'option-values': words,
   logging: [...words, 'option-values'],
   redirect: [...words, 'http'],

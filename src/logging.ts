@@ -1,5 +1,6 @@
 import type { LogLevel, RouteOptions } from 'fastify'
-import { isRecord, refused } from './option-values.js'
+import { isObject } from './json.js'
+import { refused } from './option-values.js'
 
 /** How the plugin's own routes log. */
 export interface RouteLogging {
@@ -22,7 +23,7 @@ export function applyLogging (route: RouteOptions, { logLevel, logSerializers }:
  * @throws errors.OptionInvalidError
  */
 export function readLogging (logLevel: unknown, logSerializers: unknown = {}): RouteLogging {
-  if (!isRecord(logSerializers)) throw refused('logSerializers', 'must be an object of functions')
+  if (!isObject(logSerializers)) throw refused('logSerializers', 'must be an object of functions')
   const serializers = Object.entries(logSerializers).map(([name, serialize]) => [name, readSerializer(serialize, `logSerializers.${name}`)] as const)
   return {
     ...(logLevel !== undefined && { logLevel: readLogLevel(logLevel) }),
@@ -43,7 +44,7 @@ function readSerializer (value: unknown, path: string): (value: unknown) => unkn
 
 // A client that puts a grant into the query, where nobody reads it, would find it in Fastify's line of incoming requests.
 function requestWithoutQuery (request: unknown): unknown {
-  if (!isRecord(request)) return undefined
+  if (!isObject(request)) return undefined
   const { method, url, host, ip } = request
   return { method, url: typeof url === 'string' ? url.split('?', 1)[0] : undefined, host, remoteAddress: ip }
 }

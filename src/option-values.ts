@@ -1,4 +1,5 @@
 import { errors } from './errors.js'
+import { isObject } from './json.js'
 
 /** One value of an option each: read it or refuse it by name. Nothing here echoes a value that could be a secret. */
 
@@ -6,20 +7,16 @@ export function refused (path: string, why: string): Error {
   return new errors.OptionInvalidError(`${path} ${why}`)
 }
 
-export function isRecord (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** An object of entries by name. A Map or an instance of a class would read as an empty one, and leave out what it holds. */
 export function isDictionary (value: unknown): value is Record<string, unknown> {
-  if (!isRecord(value)) return false
+  if (!isObject(value)) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || prototype === Object.prototype
 }
 
 /** The members of an object of options, of which each has to be known. */
 export function members<const Name extends string> (value: unknown, path: string, known: readonly Name[]): Partial<Record<Name, unknown>> {
-  if (!isRecord(value)) throw refused(path, 'must be an object')
+  if (!isObject(value)) throw refused(path, 'must be an object')
   const unknown = Object.keys(value).find(name => !known.some(one => one === name))
   if (unknown !== undefined) throw refused(path === 'options' ? unknown : `${path}.${unknown}`, 'is not an option')
   const read: Partial<Record<Name, unknown>> = {}

@@ -1,15 +1,16 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Dialect } from './azure/settings.js'
 import type { CorsOptions } from './guards/cors.js'
 import type { CredentialHeaders } from './guards/credentials.js'
+import { readApplicationKeys, readCors, readDefaultLevel, readHeaders } from './guards/settings.js'
 import type { IdentityProvider } from './identity.js'
+import { isObject } from './json.js'
 import { readLogging, type RouteLogging } from './logging.js'
-import { headerName, integer, isDictionary, isRecord, labelled, members, origin, pathPrefix, printableKey, providerName, publicUrl, refused, text } from './option-values.js'
-import { isLevel, levels, type Level } from './permissions/level.js'
+import { integer, isDictionary, members, pathPrefix, providerName, publicUrl, refused, text } from './option-values.js'
+import type { Level } from './permissions/level.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from './sessions/session-options.js'
 import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
-import { isWellKnownSecret } from './tokens/well-known-secrets.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless the name says otherwise. */
 export interface TokenExchangeOptions {
@@ -133,7 +134,7 @@ function readProvider (value: unknown, path: string): IdentityProvider {
 }
 
 function isProvider (value: unknown): value is IdentityProvider {
-  if (!isRecord(value) || typeof value.verify !== 'function' || !Array.isArray(value.accepts) || value.accepts.length === 0) return false
+  if (!isObject(value) || typeof value.verify !== 'function' || !Array.isArray(value.accepts) || value.accepts.length === 0) return false
   return value.accepts.every((type: unknown) => type === 'access_token' || type === 'id_token' || type === 'authorization_code')
 }
 
@@ -146,47 +147,8 @@ function isLookup (value: unknown): value is PermissionLookup {
   return typeof value === 'function'
 }
 
-function readApplicationKeys (applications: unknown = {}, masters: unknown = {}): Pick<ResolvedOptions, 'applicationKeys' | 'masterKeys'> {
-  const applicationKeys = readKeyList(applications, 'applicationKeys')
-  const masterKeys = readKeyList(masters, 'masterKeys')
-  const values = [...Object.values(applicationKeys), ...Object.values(masterKeys)]
-  if (new Set(values).size !== values.length) throw refused('applicationKeys and masterKeys', 'must not hold one key twice')
-  return { applicationKeys, masterKeys }
-}
-
-function readKeyList (value: unknown, path: string): Readonly<Record<string, string>> {
-  if (!isDictionary(value)) throw refused(path, 'must be a plain object of keys by label')
-  return Object.freeze(Object.fromEntries(Object.entries(value).map(([label, key]) => [label, readApplicationKey(key, labelled(path, label))])))
-}
-
-function readApplicationKey (value: unknown, path: string): string {
-  const key = printableKey(value, path)
-  if (isWellKnownSecret(key)) throw refused(path, 'is printed in public documentation, anybody could send it')
-  return key
-}
-
-function readHeaders (value: unknown = {}): CredentialHeaders {
-  const { token = 'x-zumo-auth', applicationKey = 'x-zumo-application', masterKey = 'x-zumo-master' } = members(value, 'headers', ['token', 'applicationKey', 'masterKey'])
-  const headers = { token: headerName(token, 'headers.token'), applicationKey: headerName(applicationKey, 'headers.applicationKey'), masterKey: headerName(masterKey, 'headers.masterKey') }
-  if (new Set(Object.values(headers)).size !== 3) throw refused('headers', 'must be three different names')
-  return headers
-}
-
 function readRateLimit (value: unknown): object | null {
   if (value === undefined) return null
-  if (!isRecord(value)) throw refused('rateLimit', 'must be an object')
+  if (!isObject(value)) throw refused('rateLimit', 'must be an object')
   return { ...value }
-}
-
-function readDefaultLevel (value: unknown): Level | null {
-  if (value === undefined) return null
-  if (!isLevel(value)) throw refused('defaultLevel', `must be one of ${levels.join(', ')}`)
-  return value
-}
-
-function readCors (value: unknown): CorsOptions | null {
-  if (value === undefined) return null
-  const { origins } = members(value, 'cors', ['origins'])
-  if (!Array.isArray(origins) || origins.length === 0) throw refused('cors.origins', 'must be a non-empty list of origins')
-  return { origins: Array.from(origins, (entry: unknown, index) => origin(entry, `cors.origins[${index}]`)) }
 }

@@ -1,4 +1,5 @@
-import { isRecord, members, origin, providerName, refused } from '../option-values.js'
+import { isObject } from '../json.js'
+import { members, origin, providerName, refused } from '../option-values.js'
 
 /** The wire dialect of Azure Mobile Services and Azure Mobile Apps. `true` is `{}`. */
 export interface AzureMobileServicesOptions {
@@ -25,7 +26,7 @@ const refusedSchemes = ['javascript:', 'data:', 'vbscript:', 'file:', 'blob:', '
  */
 export function readAzureMobileServices (value: unknown = false, { corsOrigins, providers }: { corsOrigins: readonly string[], providers: Iterable<string> }): Dialect | null {
   if (value === false) return null
-  if (value !== true && !isRecord(value)) throw refused(path, 'must be true, false or an object')
+  if (value !== true && !isObject(value)) throw refused(path, 'must be true, false or an object')
   const { completionOrigins, redirectUris } = members(value === true ? {} : value, path, ['completionOrigins', 'redirectUris'])
   for (const name of providers) {
     if (providerName(name) === 'done') throw refused('providers.done', 'is a page of the login under azureMobileServices')

@@ -1,11 +1,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { DeadlineExceeded, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, Identity, IdentityProvider, ProviderTokens } from '../identity.js'
-import { readIdentity } from './verified-identity.js'
-
-/** An identity, and what its provider's code exchange brought beside it. */
-export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
+import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, IdentityProvider } from '../identity.js'
+import { readIdentity, type Verified } from './verified-identity.js'
 
 /** Asks one provider something, within its deadline and its share of the server. */
 export type Inquiry = <Answer>(ask: (signal: AbortSignal) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>

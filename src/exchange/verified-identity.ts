@@ -1,6 +1,9 @@
 import { errors } from '../errors.js'
 import type { Identity, ProviderTokens } from '../identity.js'
-import type { Verified } from './verification.js'
+import { isObject } from '../json.js'
+
+/** An identity, and what its provider's code exchange brought beside it. */
+export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
 
 const longestSubject = 255
 
@@ -10,11 +13,11 @@ const longestSubject = 255
  * @throws errors.ProviderUnavailableError when it answered junk
  */
 export function readIdentity (provider: string, answer: unknown): Verified {
-  if (!isRecord(answer)) throw junk('no object')
+  if (!isObject(answer)) throw junk('no object')
   const { subject, clientId, email, emailVerified = 'unknown', name, picture, locale, claims = {} } = answer
   if (typeof subject !== 'string' || subject === '' || subject.length > longestSubject) throw junk('subject')
   if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw junk('emailVerified')
-  if (!isRecord(claims)) throw junk('claims')
+  if (!isObject(claims)) throw junk('claims')
   const identity: Identity = Object.freeze({
     provider,
     subject,
@@ -36,14 +39,14 @@ function textOrNull (value: unknown, member: string): string | null {
 }
 
 function readProviderTokens (value: unknown): ProviderTokens | null {
-  if (!isRecord(value)) return null
+  if (!isObject(value)) return null
   return typeof value.refreshToken === 'string' ? { refreshToken: value.refreshToken } : {}
 }
 
 // A copy, to its depth: what a lookup did to it would be seen by the next one of a provider that remembers its answers.
 function frozenCopy (value: unknown): unknown {
   if (Array.isArray(value)) return Object.freeze(value.map(frozenCopy))
-  const isData = isRecord(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  const isData = isObject(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value))
   return isData ? frozenRecord(value) : value
 }
 
@@ -53,8 +56,4 @@ function frozenRecord (value: Record<string, unknown>): Readonly<Record<string, 
 
 function junk (member: string): Error {
   return new errors.ProviderUnavailableError(`the provider's verify() answered junk: ${member}`)
-}
-
-function isRecord (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isObject } from '../json.js'
 import { isUserLevel, type UserLevel } from './level.js'
 
 /**
@@ -51,7 +52,7 @@ export const reservedClaims: ReadonlySet<string> = new Set([
  * @throws errors.OptionInvalidError naming the member that is wrong
  */
 export function readPermissions (answer: unknown): GrantedPermissions {
-  if (!isRecord(answer)) throw new errors.OptionInvalidError('permissions must be an object')
+  if (!isObject(answer)) throw new errors.OptionInvalidError('permissions must be an object')
   const { level = 'authenticated', permissions = [], userId = null, claims = {} } = answer
   if (!isUserLevel(level)) throw new errors.OptionInvalidError("level must be 'authenticated' or 'admin'")
   return { level, permissions: readNames(permissions), userId: readUserId(userId), claims: readClaims(claims) }
@@ -73,12 +74,12 @@ function readUserId (value: unknown): string | null {
 
 // The JSON text is the copy: what the application does to its objects later reaches no token.
 function readClaims (value: unknown): Readonly<Record<string, unknown>> {
-  if (!isRecord(value)) throw new errors.OptionInvalidError('claims must be an object')
+  if (!isObject(value)) throw new errors.OptionInvalidError('claims must be an object')
   for (const name of Object.keys(value)) {
     if (reservedClaims.has(name)) throw new errors.OptionInvalidError(`claims must not hold ${name}, a member of the access token itself`)
   }
   const copy = throughJson(value)
-  if (!isRecord(copy) || Object.keys(copy).some(name => reservedClaims.has(name))) throw new errors.OptionInvalidError('claims must be plain JSON')
+  if (!isObject(copy) || Object.keys(copy).some(name => reservedClaims.has(name))) throw new errors.OptionInvalidError('claims must be plain JSON')
   return copy
 }
 
@@ -89,8 +90,4 @@ function throughJson (value: unknown): unknown {
   } catch (cause) {
     throw new errors.OptionInvalidError('claims must be plain JSON', { cause })
   }
-}
-
-function isRecord (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

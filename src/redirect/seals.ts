@@ -1,6 +1,7 @@
 import { hkdfSync } from 'node:crypto'
 import { EncryptJWT, jwtDecrypt } from 'jose'
 import { errors } from '../errors.js'
+import { isObject } from '../json.js'
 
 /** What is sealed for one use opens for no other. */
 export type Use = 'login-flow' | 'login-code'
@@ -40,15 +41,11 @@ export function createSeals (material: readonly string[], issuer: string): Seals
     try {
       const rules = { issuer, audience: use, requiredClaims: ['exp'], keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] }
       const { payload } = await jwtDecrypt(sealed, key, rules)
-      return isRecord(payload.content) ? payload.content : null
+      return isObject(payload.content) ? payload.content : null
     } catch {
       return null
     }
   }
 
   return { seal, open }
-}
-
-function isRecord (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isObject } from '../json.js'
 import { hasExpired, readUser, type ClaimRules, type User } from './claims.js'
 import { longestToken } from './issuer.js'
 import type { Signatures } from './signatures.js'
@@ -52,8 +53,4 @@ function readVerified ({ verify }: Signatures, token: string, payload: string): 
   // duplicate members, blanks, 1e400, bytes that are not UTF-8.
   const canonical = isObject(claims) && Buffer.from(JSON.stringify(claims)).equals(Buffer.from(payload, 'base64url'))
   return canonical ? claims : null
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
