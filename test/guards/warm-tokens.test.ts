@@ -48,3 +48,11 @@ t.test('a flood of garbage neither stays nor pushes users out', async t => {
   for (let i = 0; i < 3000; i++) t.equal((await ask(app, { authorization: `${headers.authorization.slice(0, -6)}${i}`.padEnd(800, 'A') })).status, 401)
   t.equal(app.tokenExchange.verify(headers.authorization.slice(7)), first, 'still the one that was proven at first')
 })
+
+t.test('another text that ends alike is another token', async t => {
+  const warm = createWarmTokens()
+  const end = '.the-end-of-a-signature'
+  warm.set(`good${end}`, caller('good'))
+  t.equal(warm.get(`forged${end}`), undefined)
+  t.equal(warm.get(`good${end}`)?.user.id, 'good')
+})
