@@ -5,6 +5,8 @@ import pg from 'pg'
 /** What the application asks of its database. PostgreSQL and PGlite, which is PostgreSQL in this process, have it alike. */
 export interface Database {
   query<Row extends Record<string, unknown>> (text: string, values?: unknown[]): Promise<{ rows: Row[] }>
+  /** A connection of its own, to listen on. PGlite has but one. */
+  connect? (): Promise<unknown>
   close (): Promise<void>
 }
 
@@ -58,6 +60,7 @@ function connect (connectionString: string): Database {
   pool.on('error', error => console.error(`PostgreSQL: ${error.message}`))
   return {
     query: (text, values) => pool.query(text, values),
+    connect: () => pool.connect(),
     close: () => pool.end()
   }
 }

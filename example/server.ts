@@ -4,6 +4,7 @@ import tokenExchange from 'fastify-token-exchange'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from 'fastify-token-exchange/providers'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
 import { openDatabase, permissionsOf } from './database.js'
+import { openSessionStore } from './session-store.js'
 import { todoTable } from './todo-table.js'
 import { walkthrough } from './walkthrough.js'
 
@@ -15,17 +16,25 @@ const {
   ORIGINS, // of browser apps, separated by blanks: https://www.example.com
   DATABASE_URL, // postgres://…; without it PGlite, an embedded PostgreSQL
   PGLITE_DIRECTORY, // where PGlite keeps its files; without it in memory
+  REDIS_URL, // redis://…, for sessions; without it they are in PostgreSQL, or in memory where there is none
   SIGNING_SECRET = random(),
   APPLICATION_KEY = random(),
   MASTER_KEY = random()
 } = process.env
 
 const database = await openDatabase(DATABASE_URL, PGLITE_DIRECTORY)
+const sessions = openSessionStore(REDIS_URL, DATABASE_URL === undefined ? undefined : database)
 
 // Stands in for the providers' own servers. In production: `facebook({ appId, appSecret })` and so on.
 const idp = await startIdentityServer()
 
 const app = Fastify({ logger: { level: LOG_LEVEL } })
+// Declared before the plugin, and so called after it: what it has still to write finds its store.
+app.addHook('onClose', async () => {
+  await idp.close()
+  await sessions.close()
+  await database.close()
+})
 await app.register(tokenExchange, {
   issuer: ISSUER,
   keys: SIGNING_SECRET,
@@ -41,6 +50,7 @@ await app.register(tokenExchange, {
   permissions: identity => permissionsOf(database, identity),
   applicationKeys: { example: APPLICATION_KEY },
   masterKeys: { operations: MASTER_KEY },
+  sessions: { store: sessions.store },
   // For apps with an SDK of Azure Mobile Services; every refusal is 401 then.
   azureMobileServices: true,
   ...(ORIGINS !== undefined && { cors: { origins: ORIGINS.split(' ') } })
@@ -53,14 +63,10 @@ app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({
 
 await todoTable(app, database)
 
-app.addHook('onClose', async () => {
-  await idp.close()
-  await database.close()
-})
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
 
 const url = await app.listen({ port: Number(PORT), host: HOST })
-console.log(await walkthrough({ url, idp, applicationKey: APPLICATION_KEY, masterKey: MASTER_KEY }))
+console.log(await walkthrough({ url, idp, sessions: sessions.name, applicationKey: APPLICATION_KEY, masterKey: MASTER_KEY }))
 
 function random (): string {
   return randomBytes(32).toString('hex')

@@ -5,22 +5,25 @@ export interface Walk {
   /** Of the running server. */
   url: string
   idp: IdentityServer
+  /** Where sessions live. */
+  sessions: string
   applicationKey: string
   masterKey: string
 }
 
 /** Commands for a shell, in order; each group with what it shows. */
-export async function walkthrough ({ url, idp, applicationKey, masterKey }: Walk): Promise<string> {
+export async function walkthrough ({ url, idp, sessions, applicationKey, masterKey }: Walk): Promise<string> {
   const user = `access_token=${idp.facebook.accessToken({ id: '10158000000000008', name: 'Grace' })}`
   const admin = `access_token=${idp.facebook.accessToken({ id: administrator.subject, name: administrator.name })}`
   const ofAnotherApp = `access_token=${idp.facebook.accessToken({}, { appId: '999' })}`
   const withApplicationKey = header('X-ZUMO-APPLICATION', applicationKey)
   const login = (provider: string, grant: string) => request(`${url}/login/${provider}`, `-d ${grant}`)
-  const keepToken = (name: string, grant: string) => `${name}=$(curl -s ${url}/login/facebook -d ${grant} | node -pe 'JSON.parse(fs.readFileSync(0)).access_token')`
+  const keepToken = (name: string, grant: string) => `${name}=$(curl -s ${url}/login/facebook -d ${grant} | ${member('access_token')})`
+  const refresh = request(`${url}/token`, '-d grant_type=refresh_token', '-d "refresh_token=$REFRESH"')
   const allFour = (...headers: string[]) => ['everyone', 'app', 'auth', 'admin'].map(api => request(`${url}/api/${api}`, ...headers))
 
   return [
-    `The server listens on ${url}. Paste these lines into a shell, in this order:`,
+    `The server listens on ${url} and keeps sessions in ${sessions}. Paste these lines into a shell, in this order:`,
     group('Log in with a Facebook token: 200', login('facebook', user)),
     group('A token that Facebook gave to another app: 401', login('facebook', ofAnotherApp)),
     group('Without a credential: 200 401 401 401', ...allFour()),
@@ -31,6 +34,14 @@ export async function walkthrough ({ url, idp, applicationKey, masterKey }: Walk
     group('With the token of an administrator: 200 401 200 200', ...allFour(bearer('$ADMIN'))),
     group('With the master key: 200 200 200 200', ...allFour(header('X-ZUMO-MASTER', masterKey))),
     group('With a token that this server did not write: 401 401 401 401', ...allFour(bearer('x$TOKEN'))),
+    group('Log in once more, and keep both tokens of the session',
+      `SESSION=$(curl -s ${url}/login/facebook -d ${user})`,
+      `ACCESS=$(printf %s "$SESSION" | ${member('access_token')})`,
+      `REFRESH=$(printf %s "$SESSION" | ${member('refresh_token')})`),
+    group('New tokens for the refresh token, and the same again for a phone that lost the answer: 200 200', refresh, refresh),
+    group('Where this user is logged in: 200', request(`${url}/sessions`, bearer('$ACCESS'))),
+    group('Log out; then both tokens are refused: 204 401 400',
+      request(`${url}/logout`, '-X POST', bearer('$ACCESS')), request(`${url}/api/auth`, bearer('$ACCESS')), refresh),
     group('Log in with the tokens of other providers: 200 200 200 200 200 200',
       login('google', `id_token=${await idp.google.idToken()}`),
       login('apple', `id_token=${await idp.apple.idToken()}`),
@@ -43,6 +54,11 @@ export async function walkthrough ({ url, idp, applicationKey, masterKey }: Walk
 
 function group (title: string, ...commands: string[]): string {
   return [`# ${title}`, ...commands].join('\n')
+}
+
+/** Takes one member of the JSON that it reads. */
+function member (name: string): string {
+  return `node -pe 'JSON.parse(fs.readFileSync(0)).${name}'`
 }
 
 /** Prints the answer and its status. */

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { postgresMissing, startPostgres } from '../sessions/servers.js'
+import { postgresMissing, redisMissing, startPostgres, startRedis } from '../sessions/servers.js'
 import { run } from './program.js'
 import { curlMissing, paste } from './shell.js'
 
@@ -27,6 +28,13 @@ const expected: ReadonlyArray<[string, string[]]> = [
   ['With the token of an administrator', [everyone, missing, '200 Hello, user facebook:10158000000000007', '200 Hello, administrator facebook:10158000000000007']],
   ['With the master key', [everyone, '200 Hello, application operations', '200 Hello, user operations', '200 Hello, administrator operations']],
   ['With a token that this server did not write', [invalid, invalid, invalid, invalid]],
+  ['Log in once more, and keep both tokens of the session', ['', '', '']],
+  ['New tokens for the refresh token, and the same again for a phone that lost the answer', [
+    '200 facebook:10158000000000008 authenticated todo:read',
+    '200 facebook:10158000000000008 authenticated todo:read'
+  ]],
+  ['Where this user is logged in', ['200 3 sessions']],
+  ['Log out; then both tokens are refused', ['204', '401 AUTH_ERR_TOKEN_REVOKED', '400 AUTH_ERR_SESSION_REVOKED']],
   ['Log in with the tokens of other providers', [
     '200 google:110169484474386276334 authenticated todo:read',
     '200 apple:001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234 authenticated todo:read',
@@ -38,7 +46,7 @@ const expected: ReadonlyArray<[string, string[]]> = [
 ]
 
 t.test('npm start prints commands, and each of them answers as it says', { skip: curlMissing }, async t => {
-  await walk(t, {})
+  await walk(t, { in: 'memory' })
 })
 
 t.test('on PostgreSQL the same commands answer the same', { skip: curlMissing || postgresMissing }, async t => {
@@ -47,16 +55,28 @@ t.test('on PostgreSQL the same commands answer the same', { skip: curlMissing ||
   const url = `postgres://postgres@127.0.0.1:${postgres.port}/postgres`
   const client = await connect(url)
   t.teardown(() => client.end())
-  await walk(t, { DATABASE_URL: url })
+  await walk(t, { in: 'PostgreSQL', env: { DATABASE_URL: url } })
 
   const { rows } = await client.query("SELECT subject, level FROM users WHERE provider = 'facebook' ORDER BY subject")
   t.strictSame(rows, [{ subject: '10158000000000007', level: 'admin' }, { subject: '10158000000000008', level: 'authenticated' }], 'users are kept in it')
+  const sessions = await client.query('SELECT count(*)::int AS ended FROM token_exchange_sessions WHERE ended')
+  t.strictSame(sessions.rows, [{ ended: 1 }], 'and sessions, of which one has ended')
 })
 
-async function walk (t: Test, env: Record<string, string>): Promise<void> {
+t.test('with Redis, sessions are kept in it', { skip: curlMissing || redisMissing }, async t => {
+  const redis = await startRedis('no')
+  t.teardown(() => redis.remove())
+  const client = new Redis(redis.port, '127.0.0.1')
+  t.teardown(() => client.disconnect())
+  await walk(t, { in: 'Redis', env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` } })
+  t.equal(await client.xlen('token-exchange:{revocations}'), 1, 'the logout')
+})
+
+async function walk (t: Test, { in: place, env = {} }: { in: string, env?: Record<string, string> }): Promise<void> {
   const program = run(start, { PORT: '0', ...env })
   t.teardown(() => program.kill())
   await program.until(/^curl .*\/login\/introspection .*\n/m)
+  t.match(program.output(), `keeps sessions in ${place}.`)
   const groups = groupsOf(program.output())
   t.strictSame(groups.map(({ title }) => title), expected.map(([title]) => title))
 
@@ -83,7 +103,9 @@ function groupsOf (output: string): Group[] {
 function brief (printed: string): string {
   if (printed === '') return ''
   const status = printed.slice(-3)
-  const { message, errorCode, user } = JSON.parse(printed.slice(0, -4))
+  if (printed === status) return status
+  const { message, code, errorCode = code, user, sessions } = JSON.parse(printed.slice(0, -4))
+  if (sessions !== undefined) return `${status} ${sessions.length} sessions`
   return user === undefined ? `${status} ${errorCode ?? message}` : `${status} ${user.userId} ${user.level} ${user.permissions}`
 }
 
