@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { createLocalJWKSet, jwtVerify } from 'jose'
-import { request } from 'undici'
+import { Agent, request } from 'undici'
 import { tokenExchange } from '../src/index.js'
 import { facebook, google } from '../src/providers/index.js'
 import { startIdentityServer } from '../src/testing/index.js'
@@ -29,10 +29,11 @@ async function ours (app: FastifyInstance, login: Login): Promise<void> {
   })
 }
 
-/** What a team would write: the same checks, claims and answer, and no bound, deadline or outage handling around them. */
+/** What a team would write: the same checks, claims and answer; a deadline and a bound on what it reads from the Graph. */
 async function byHand (app: FastifyInstance, login: Login): Promise<void> {
   await app.register(fastifyJwt, { secret: randomBytes(32).toString('base64url') })
   const keys = createLocalJWKSet(JSON.parse(await (await request(login.google.endpoints.jwks)).body.text()))
+  const dispatcher = new Agent({ maxResponseSize: 512 * 1024 })
   const body = { type: 'object', properties: { access_token: { type: 'string' }, id_token: { type: 'string' } } }
 
   function answer (provider: string, subject: string, clientId: string) {
@@ -51,7 +52,8 @@ async function byHand (app: FastifyInstance, login: Login): Promise<void> {
   app.post<{ Body: { access_token: string } }>('/login/facebook', { schema: { body } }, async (incoming, reply) => {
     const { appId, appSecret, endpoints: { graph } } = login.facebook
     const token = incoming.body.access_token
-    const call = async (url: string) => JSON.parse(await (await request(url)).body.text())
+    const signal = AbortSignal.timeout(5000)
+    const call = async (url: string) => JSON.parse(await (await request(url, { dispatcher, signal })).body.text())
     const { data } = await call(`${graph}/debug_token?${new URLSearchParams({ input_token: token, access_token: `${appId}|${appSecret}` }).toString()}`)
     if (data.is_valid !== true || data.app_id !== appId || data.type !== 'USER') throw new Error('refused')
     const proof = createHmac('sha256', appSecret).update(token).digest('hex')

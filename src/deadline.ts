@@ -6,13 +6,16 @@ export class DeadlineExceeded extends Error {
   }
 }
 
+/** What the work may heed. The signal is made when it is asked for: most lookups never do, and it costs more than they. */
+export interface Deadline { readonly signal: AbortSignal }
+
 /** Work that somebody else does (a provider, an application's lookup), each within a total time. */
 export interface Deadlines {
   /**
    * Runs `work` and answers what it answers, or rejects with {@link DeadlineExceeded} after `milliseconds`
    * whether or not the work heeds its signal. What the work does after that is nobody's concern any more.
    */
-  within <T> (milliseconds: number, work: (signal: AbortSignal) => T | Promise<T>): Promise<T>
+  within <T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T>
   /** Aborts all that runs; what starts later is aborted at once. */
   close (): void
   isClosed (): boolean
@@ -24,13 +27,13 @@ export function createDeadlines (): Deadlines {
   const running = new Set<(why: string) => void>()
   let closed = false
 
-  function within<T> (milliseconds: number, work: (signal: AbortSignal) => T | Promise<T>): Promise<T> {
+  function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const controller = new AbortController()
       const timer = setTimeout(() => end(`not done within ${milliseconds} ms`), milliseconds)
       running.add(end)
       if (closed) end('the server is closing')
-      new Promise<T>(resolve => resolve(work(controller.signal))).then(
+      new Promise<T>(resolve => resolve(work({ get signal () { return controller.signal } }))).then(
         answer => { forget(); resolve(answer) },
         error => { forget(); reject(error) }
       )

@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { DeadlineExceeded, type Deadlines } from '../deadline.js'
+import { DeadlineExceeded, type Deadline, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, IdentityProvider } from '../identity.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 
 /** Asks one provider something, within its deadline and its share of the server. */
-export type Inquiry = <Answer>(ask: (signal: AbortSignal) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
+export type Inquiry = <Answer>(ask: (deadline: Deadline) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
 
 /** Asks one provider whether a grant is good. */
 export type Verification = (grant: AuthorizationGrant, log: FastifyBaseLogger) => Promise<Verified>
@@ -43,7 +43,7 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
 }
 
 export function createVerification (name: string, provider: IdentityProvider, inquire: Inquiry): Verification {
-  return (grant, log) => inquire(async signal => readIdentity(name, await provider.verify(grant, { signal })), log)
+  return (grant, log) => inquire(async deadline => readIdentity(name, await provider.verify(grant, deadline)), log)
 }
 
 /** Null for a provider that offers no login by redirect. */
@@ -51,7 +51,7 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
   if (provider.authorizationUrl === undefined || provider.redeem === undefined) return null
   return {
     authorizationUrl: (request, log) => inquire(async () => readUrl(await provider.authorizationUrl?.(request)), log),
-    redeem: (answer, log) => inquire(async signal => readIdentity(name, await provider.redeem?.(answer, { signal })), log)
+    redeem: (answer, log) => inquire(async deadline => readIdentity(name, await provider.redeem?.(answer, deadline)), log)
   }
 }
 

@@ -43,9 +43,9 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
 
   async function ask (identity: Identity, { request, reason, providerTokens }: LookupOccasion): Promise<unknown> {
     try {
-      return await deadlines.within(milliseconds, signal => {
-        const context = Object.defineProperty({ request, reason, signal, providerTokens: null }, 'providerTokens', { value: providerTokens, enumerable: false })
-        return lookup(identity, context)
+      return await deadlines.within(milliseconds, deadline => {
+        const context = { request, reason, get signal () { return deadline.signal }, providerTokens: null }
+        return lookup(identity, Object.defineProperty(context, 'providerTokens', { value: providerTokens, enumerable: false }))
       })
     } catch (thrown) {
       throw failed(thrown, request.log)
