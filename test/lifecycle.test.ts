@@ -84,6 +84,6 @@ t.test('a deadline: what the work answers, or the end of patience', async t => {
   t.equal(isClosed(), true)
   for (const work of hung) await t.rejects(work, { message: 'the server is closing' })
   let aborted: boolean | undefined
-  await t.rejects(within(60_000, signal => { aborted = signal.aborted; return new Promise(() => {}) }), DeadlineExceeded)
+  await t.rejects(within(60_000, ({ signal }) => { aborted = signal.aborted; return new Promise(() => {}) }), DeadlineExceeded)
   t.equal(aborted, true, 'what begins later is told so')
 })
