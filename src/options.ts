@@ -130,6 +130,9 @@ function readProvider (value: unknown, path: string): IdentityProvider {
   if (!isProvider(value)) throw refused(path, "must be an identity provider: { accepts: ['access_token' | 'id_token' | 'authorization_code', …], verify () {} }")
   if (![undefined, 'required', 'if-present', 'off'].includes(value.nonce)) throw refused(`${path}.nonce`, "must be 'required', 'if-present' or 'off'")
   if (![undefined, 'allow', 'refuse'].includes(value.replay)) throw refused(`${path}.replay`, "must be 'allow' or 'refuse'")
+  const { authorizationUrl, redeem } = value
+  const isWhole = typeof authorizationUrl === typeof redeem && ['undefined', 'function'].includes(typeof redeem)
+  if (!isWhole) throw refused(path, 'must have both authorizationUrl () {} and redeem () {}, or neither')
   return value
 }
 

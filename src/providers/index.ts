@@ -1,4 +1,5 @@
 export type { IdTokenOptions } from './configuration.js'
+export type { RedirectOptions } from './redirect.js'
 export { apple, type AppleOptions, type AppleProvider } from './apple.js'
 export { facebook, type FacebookOptions } from './facebook.js'
 export { github, type GitHubOptions } from './github.js'

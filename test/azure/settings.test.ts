@@ -44,3 +44,10 @@ t.test('true, {} and full settings start', async t => {
     t.pass(JSON.stringify(azureMobileServices))
   }
 })
+
+t.test('a provider that offers logins by redirect offers both halves of it', async t => {
+  const url = () => 'https://own.example/authorize'
+  for (const members of [{ authorizationUrl: url }, { redeem: async () => ({ subject: '1' }) }, { authorizationUrl: 'https://own.example', redeem: url }]) {
+    t.match(await refusal({ providers: { own: { ...own, ...members } } }), { code: 'AUTH_ERR_OPTION_INVALID', message: /providers\.own/ })
+  }
+})
