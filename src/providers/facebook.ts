@@ -10,16 +10,8 @@ import { readRedirect, type RedirectOptions } from './redirect.js'
 export interface FacebookOptions extends IdTokenOptions {
   appId: string
   appSecret: string
-  endpoints?: {
-    /** Base of the Graph API, version included. @default 'https://graph.facebook.com/v23.0' */
-    graph?: string
-    /** @default 'https://limited.facebook.com/.well-known/oauth/openid/jwks/' */
-    jwks?: string
-    /** @default 'https://www.facebook.com/v23.0/dialog/oauth' */
-    authorize?: string
-    /** @default '{graph}/oauth/access_token' */
-    token?: string
-  }
+  /** `graph` is the base of the Graph API, version included. @default those below; `token`: '{graph}/oauth/access_token' */
+  endpoints?: { graph?: string, jwks?: string, authorize?: string, token?: string }
   /** Logins by redirect. `scope` @default 'public_profile email' */
   redirect?: Pick<RedirectOptions, 'scope'>
 }
@@ -56,16 +48,12 @@ export function facebook (options: FacebookOptions): IdentityProvider {
     nonce: given.nonce,
     replay: given.replay,
     async verify (grant, { signal }) {
-      if (grant.type === 'id_token' || looksLikeJwt(grant.token)) {
+      // Classic tokens are letters and digits, without a dot.
+      if (grant.type === 'id_token' || grant.token.split('.').length === 3) {
         return { ...standardIdentity(await verifyIdToken(limitedLogin, grant, signal)), emailVerified: 'unknown' }
       }
       refuseWithoutNonce(given.nonce)
       return await verifyClassicToken(app, grant.token, signal)
     }
   }
-}
-
-// Classic tokens are letters and digits, without a dot.
-function looksLikeJwt (token: string): boolean {
-  return token.split('.').length === 3
 }

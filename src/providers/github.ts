@@ -11,7 +11,6 @@ import { readRedirect, type RedirectOptions } from './redirect.js'
 export interface GitHubOptions {
   clientId: string
   clientSecret: string
-  /** @default { api: 'https://api.github.com', token: 'https://github.com/login/oauth/access_token', authorize: '…/login/oauth/authorize' } */
   endpoints?: { api?: string, token?: string, authorize?: string }
   /** Logins by redirect. `scope` @default 'read:user user:email' */
   redirect?: Pick<RedirectOptions, 'scope'>
@@ -21,7 +20,6 @@ const ENDPOINTS = { api: 'https://api.github.com', token: 'https://github.com/lo
 
 /**
  * GitHub: access tokens of this OAuth or GitHub App, and authorization codes (with PKCE) that are exchanged for one.
- *
  * Deviation: no ID tokens. The token is checked as belonging to this app; `GET /user` would take any app's.
  *
  * @throws errors.OptionInvalidError
@@ -49,14 +47,12 @@ export function github (options: GitHubOptions): IdentityProvider {
   const redirect = readRedirect('github', options.redirect, { clientIds: [clientId], secret: { own: clientSecret }, scope: 'read:user user:email', openid: false })
   if (redirect === null) return provider
   const server = { issuer: 'https://github.com/login/oauth', authorizationEndpoint: given.endpoints.authorize, tokenEndpoint: given.endpoints.token }
-  const flow = codeFlow({ ...redirect, openid: false, server: async () => server }, ({ accessToken }, context) => provider.verify({ type: 'access_token', token: accessToken }, context))
-  return { ...provider, ...flow }
+  return { ...provider, ...codeFlow({ ...redirect, openid: false, server: async () => server }, ({ accessToken: token }, context) => provider.verify({ type: 'access_token', token }, context)) }
 }
 
 function identityOf ({ app, user, scopes, expires_at: expiresAt }: JsonObject, clientId: string): VerifiedIdentity {
   if (!isObject(app) || app.client_id !== clientId) throw new errors.GrantRejectedError('app.client_id')
-  const isCurrent = expiresAt === undefined || expiresAt === null || (typeof expiresAt === 'string' && Date.parse(expiresAt) > Date.now())
-  if (!isCurrent) throw new errors.GrantRejectedError('expires_at')
+  if (expiresAt != null && !(typeof expiresAt === 'string' && Date.parse(expiresAt) > Date.now())) throw new errors.GrantRejectedError('expires_at')
   const subject = isObject(user) ? exactId(user.id) : null
   if (!isObject(user) || subject === null || !/^\d{1,255}$/.test(subject)) throw new errors.GrantRejectedError('user.id')
   // The public address of the profile: GitHub does not say here whether it is verified. The token itself stays out of the claims.

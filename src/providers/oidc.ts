@@ -2,10 +2,10 @@ import { errors } from '../errors.js'
 import type { IdentityProvider } from '../identity.js'
 import { discover } from '../http/discovery.js'
 import { endpointUrl } from '../http/endpoint.js'
-import type { JsonObject } from '../json.js'
 import { ASYMMETRIC_ALGORITHMS, createKeySet } from '../http/key-set.js'
 import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
 import { idTokenProvider, standardIdentity, withRedirect } from './id-token-provider.js'
+import { chosenSubject } from './openid-claims.js'
 import { authorizationServer } from './openid-server.js'
 import { readRedirect, type RedirectOptions } from './redirect.js'
 
@@ -47,17 +47,7 @@ export function oidc (options: OidcOptions): IdentityProvider {
     nonce: given.nonce,
     replay: given.replay,
     keys: given.endpoints.jwks === '' ? discovery.keys : createKeySet(given.endpoints.jwks),
-    identity: token => ({ ...standardIdentity(token), ...(subject !== undefined && { subject: chosen(subject, token.claims) }) })
+    identity: token => ({ ...standardIdentity(token), ...(subject !== undefined && { subject: chosenSubject(subject, token.claims) }) })
   })
   return withRedirect(idTokens, redirect, signal => authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, signal))
-}
-
-function chosen (subject: (claims: JsonObject) => string, claims: JsonObject): string {
-  try {
-    const id: unknown = subject(claims)
-    if (typeof id === 'string' && id !== '' && id.length <= 255) return id
-  } catch (cause) {
-    throw new errors.GrantRejectedError('subject', { cause })
-  }
-  throw new errors.GrantRejectedError('subject')
 }

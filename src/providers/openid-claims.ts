@@ -1,3 +1,4 @@
+import { errors } from '../errors.js'
 import type { VerifiedIdentity } from '../identity.js'
 import type { JsonObject } from '../json.js'
 
@@ -28,4 +29,15 @@ export function standardProfile (claims: JsonObject): Omit<VerifiedIdentity, 'su
     locale: textOrNull(claims.locale),
     claims
   }
+}
+
+/** The stable id that the application's own rule finds in verified claims. @throws errors.GrantRejectedError when it finds none */
+export function chosenSubject (subject: (claims: JsonObject) => string, claims: JsonObject): string {
+  try {
+    const id: unknown = subject(claims)
+    if (typeof id === 'string' && id !== '' && id.length <= 255) return id
+  } catch (cause) {
+    throw new errors.GrantRejectedError('subject', { cause })
+  }
+  throw new errors.GrantRejectedError('subject')
 }
