@@ -41,7 +41,7 @@ export function accountRoutes (scope: FastifyInstance, { dialect, issuer, sessio
 
   const endings = createEndings()
   const donePath = `${new URL(issuer).pathname.replace(/\/$/, '')}${scope.prefix}/.auth/logout/done`
-  const route = browserRoute(config, endings.policyOf)
+  const route = browserRoute(scope, config, endings.policyOf)
   for (const url of ownPaths(scope, '/.auth/logout/done')) scope.get(url, route, (_request, reply) => endings.done(reply))
   for (const url of ownPaths(scope, '/.auth/logout')) {
     scope.get(url, route, async (request, reply) => {

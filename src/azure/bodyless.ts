@@ -14,6 +14,8 @@ export function acceptBodylessDelete (app: FastifyInstance): void {
 function hasNoBody ({ headers, raw }: FastifyRequest): boolean {
   if (headers['transfer-encoding'] !== undefined) return false
   if (headers['content-length'] !== undefined) return headers['content-length'] === '0'
-  // RFC 9112, 6.3: without either header there is none. HTTP/2 says so with the end of the stream instead.
-  return raw.httpVersionMajor < 2 || raw.complete
+  if (raw.httpVersionMajor < 2) return true
+  // RFC 9113, 8.1: a body may come without either header; there is none where the stream ends with the headers.
+  const stream: unknown = Reflect.get(raw, 'stream')
+  return typeof stream === 'object' && stream !== null && Reflect.get(stream, 'endAfterHeaders') === true
 }

@@ -1,4 +1,4 @@
-import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { emptyPage, type Page } from './completion-page.js'
 
 interface LoggedRequest { method?: string, url?: string }
@@ -8,12 +8,12 @@ interface LoggedReply { statusCode?: number }
  * For routes that browsers are sent through, with codes and tokens in URLs: log lines hold no query, answers let no
  * address leak, and the popup keeps its opener. As hooks of the route they run after all hooks of the application.
  */
-export function browserRoute (config: object, page: (reply: object) => Page = () => emptyPage): RouteShorthandOptions {
+export function browserRoute (scope: FastifyInstance, config: object, page: (reply: object) => Page = () => emptyPage): RouteShorthandOptions {
   return {
     config,
     exposeHeadRoute: false,
-    // Fastify logs URLs, on these routes from warnings on; a warning shows the path.
-    logLevel: 'warn',
+    // Fastify logs URLs: here from warnings on, and then the path.
+    logLevel: quiet(scope.log.level),
     logSerializers: {
       req: ({ method, url }: LoggedRequest) => ({ method, url: url?.split('?')[0] }),
       res: ({ statusCode }: LoggedReply) => ({ statusCode })
@@ -28,6 +28,10 @@ export function browserRoute (config: object, page: (reply: object) => Page = ()
       done()
     }
   }
+}
+
+function quiet (level: string): LogLevel {
+  return level === 'error' || level === 'fatal' || level === 'silent' ? level : 'warn'
 }
 
 /** The query, read here: the application may have set a parser of its own. */

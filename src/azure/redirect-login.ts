@@ -93,7 +93,7 @@ export function serviceDirectedLogin (scope: FastifyInstance, parts: RedirectLog
     }
   }
 
-  const route = browserRoute(config, endings.policyOf)
+  const route = browserRoute(scope, config, endings.policyOf)
   for (const url of ownPaths(scope, '/login/:provider')) {
     scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => isAnswer(queryOf(request)) ? comeBack(v1, request, reply) : begin(v1, request, reply))
   }

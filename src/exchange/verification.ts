@@ -58,7 +58,8 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
 function readUrl (value: unknown): string {
   const isUsable = typeof value === 'string' && URL.canParse(value) && ['https:', 'http:'].includes(new URL(value).protocol)
   if (!isUsable) throw new errors.ProviderUnavailableError("the provider's authorizationUrl() answered junk")
-  return value
+  // As its characters have to be for a header.
+  return new URL(value).href
 }
 
 // Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause of

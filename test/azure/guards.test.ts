@@ -1,3 +1,4 @@
+import { connect } from 'node:http2'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { applicationKey, dialectServer, masterKey } from './server.js'
@@ -94,4 +95,19 @@ t.test('a content type without a body reaches the handler', async t => {
   t.equal((await app.inject({ method: 'POST', url: '/api/everyone', headers })).statusCode, 400, 'POST is as Fastify has it')
   const withBody = await app.inject({ method: 'DELETE', url: '/api/everyone', headers, payload: '{"a":1}' })
   t.same(withBody.json().body, { a: 1 })
+})
+
+t.test('over HTTP/2, too, where a body may come without a length', async t => {
+  const { app } = await dialectServer({}, { server: { http2: true } as object })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const address = app.server.address()
+  const session = connect(`http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`)
+  t.teardown(async () => { session.close(); await app.close() })
+  for (const [body, expected] of [['', { level: 'everyone', body: null }], ['{"a":1}', { level: 'everyone', body: { a: 1 } }]] as const) {
+    const stream = session.request({ ':method': 'DELETE', ':path': '/api/everyone', 'content-type': 'application/json' }, { endStream: body === '' })
+    if (body !== '') stream.end(body)
+    let text = ''
+    for await (const chunk of stream.setEncoding('utf8')) text += String(chunk)
+    t.same(JSON.parse(text), expected, body)
+  }
 })
