@@ -25,8 +25,9 @@ export interface JsonAnswer {
   body: unknown
 }
 
-// No redirects and no decompression: undici adds neither unless an interceptor is composed in.
-const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_TIME }, headersTimeout: TOTAL_TIME, bodyTimeout: TOTAL_TIME })
+// No redirects and no decompression: undici adds neither unless an interceptor is composed in. No timeouts of its own,
+// the connection's aside: the caller's deadline may be longer, and ends every call.
+const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_TIME }, headersTimeout: 0, bodyTimeout: 0 })
 
 /**
  * One guarded call to an identity provider: within the caller's deadline (or 5 s in all) and 512 KiB, no redirects,

@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { mock } from 'node:test'
 import t from 'tap'
@@ -109,6 +110,17 @@ t.test('without any signal a call ends after 5 s in all', async t => {
   t.teardown(() => mock.timers.reset())
   const fake = await fakeServer(t, (_request, response) => { response.writeHead(200).write(' ', () => mock.timers.tick(5000)) })
   await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+})
+
+t.test('within the caller\'s deadline an answer may take as long as it likes', async t => {
+  // The clock of undici's own timeouts: one tick starts them, the next ends them.
+  const clock: { tick (milliseconds: number): void } = createRequire(import.meta.url)('undici/lib/util/timers.js')
+  const later = () => { clock.tick(20_000); clock.tick(20_000) }
+  const fake = await fakeServer(t, (_request, response) => {
+    later()
+    response.writeHead(200).write('{', () => { later(); response.end('"id":1}') })
+  })
+  t.match(await requestJson(fake.url, { signal: new AbortController().signal }), { body: { id: 1 } })
 })
 
 t.test('an aborted signal makes no call', async t => {
