@@ -23,7 +23,7 @@ import { loginRoute } from './routes/login.js'
 import { logoutRoute } from './routes/logout.js'
 import { nonceRoute } from './routes/nonce.js'
 import { answerOAuthErrors } from './routes/oauth-errors.js'
-import { prepareOwnRoutes } from './routes/own-routes.js'
+import { followErrorHandler, prepareOwnRoutes } from './routes/own-routes.js'
 import { revokeRoute } from './routes/revoke.js'
 import { sessionListRoute } from './routes/session-list.js'
 import { tokenRoute } from './routes/token.js'
@@ -145,7 +145,8 @@ async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, provid
   await app.register(async scope => {
     prepareOwnRoutes(scope, { isClosing, logging })
     await scope.register(async oauth => { registerOAuthRoutes(oauth, parts, providers.size > 0, config) })
-    if (dialect !== null) renderErrors(scope, app)
+    if (dialect === null) followErrorHandler(scope, app)
+    else renderErrors(scope, app)
     if (dialect !== null) accountRoutes(scope, { ...parts, dialect, issuer, requireUser: app.requireUser(), readCredentials: createCredentialReader(headers), config })
     if (sessions !== null) registerSessionRoutes(scope, sessions, app.requireUser(), config)
     if (providers.size === 0) return

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance } from 'fastify'
 import { applyLogging, type RouteLogging } from '../logging.js'
 import { parseBodiesStrictly } from './bodies.js'
 
@@ -32,5 +32,19 @@ export function prepareOwnRoutes (scope: FastifyInstance, { isClosing, logging }
     if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer')
     if (reply.statusCode === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
     done()
+  })
+}
+
+/**
+ * Hands the errors of this scope to the error handler that the application has by then. It may be set after
+ * `await app.register(…)`, when this scope has long inherited the one of before.
+ */
+export function followErrorHandler (scope: FastifyInstance, app: FastifyInstance): void {
+  const inherited = scope.errorHandler
+  scope.setErrorHandler<FastifyError>((error, request, reply) => {
+    const latest = app.errorHandler
+    // On to the inherited one, as if this were not here.
+    if (latest === inherited && error instanceof Error) throw error
+    return latest(error, request, reply)
   })
 }

@@ -1,5 +1,5 @@
 import formbody from '@fastify/formbody'
-import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { loginServer } from './login-server.js'
 
@@ -75,6 +75,36 @@ t.test('errors pass through the application\'s error handler, headers and all', 
     t.same(answers.unknown.json().mine, 'AUTH_ERR_PROVIDER_UNKNOWN', name)
     t.same(answers.large.json().mine, 'FST_ERR_CTP_BODY_TOO_LARGE', name)
   }
+})
+
+t.test('an error handler that the application sets after the plugin is asked as well', async t => {
+  type Refusal = Error & { statusCode?: number, code?: string }
+  type Handler = (error: Refusal, request: FastifyRequest, reply: FastifyReply) => unknown
+  const rows: Array<[string, Handler]> = [
+    ['synchronous', (error, _request, reply) => { reply.code(error.statusCode ?? 500).send({ mine: error.code }) }],
+    ['asynchronous', async (error, _request, reply) => await reply.code(error.statusCode ?? 500).send({ mine: error.code })],
+    ['one that hands on', (error, _request, reply) => { reply.send(Object.assign(new Error('mine'), { statusCode: error.statusCode, mine: error.code })) }],
+    ['one that throws', error => { throw error }]
+  ]
+  for (const [name, handler] of rows) {
+    const { app, login } = await loginServer()
+    const asked: unknown[] = []
+    app.setErrorHandler((error: Refusal, request, reply) => { asked.push(error); return handler(error, request, reply) })
+    const answer = await login({ access_token: 'bad' })
+    t.match(answer, { statusCode: 401, headers: { 'cache-control': 'no-store', 'www-authenticate': 'Bearer' } }, name)
+    t.match(asked, [{ code: 'AUTH_ERR_GRANT_REJECTED' }], name)
+    if (name.endsWith('synchronous')) t.same(answer.json(), { mine: 'AUTH_ERR_GRANT_REJECTED' }, name)
+    await app.close()
+  }
+})
+
+t.test('an error is logged once and seen once, whoever renders it', async t => {
+  const seen: string[] = []
+  const { app, login, log } = await loginServer({ permissions: () => null }, { prepare: app => { app.addHook('onError', async (_request, _reply, error) => { seen.push(error.code) }) } })
+  t.match((await login({ access_token: 'good' })).json(), { statusCode: 403, code: 'AUTH_ERR_ACCESS_DENIED', error: 'Forbidden', message: 'This user has no access' })
+  t.same(seen, ['AUTH_ERR_ACCESS_DENIED'])
+  t.equal(log().split('\n').filter(line => line.includes('"err"')).length, 1)
+  await app.close()
 })
 
 t.test('an error handler that sends the whole error gives no secret away', async t => {
