@@ -14,7 +14,10 @@ const longestSubject = 255
  */
 export function readIdentity (provider: string, answer: unknown): Verified {
   if (!isObject(answer)) throw junk('no object')
-  const { subject, clientId, email, emailVerified = 'unknown', name, picture, locale, claims = {} } = answer
+  const { subject, clientId, email, name, picture, locale } = answer
+  // Null, as in the members beside them: the provider does not say.
+  const emailVerified = answer.emailVerified ?? 'unknown'
+  const claims = answer.claims ?? {}
   if (typeof subject !== 'string' || subject === '' || subject.length > longestSubject) throw junk('subject')
   if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw junk('emailVerified')
   if (!isObject(claims)) throw junk('claims')

@@ -79,8 +79,8 @@ t.test('a junk answer is an outage', async t => {
     ...[nothing, null, true, 'ada', 7, 7n, [], [{ subject: '1' }], new Map([['subject', '1']]), () => ({ subject: '1' }), {}].map(value => [`${typeof value} ${String(value)}`, value] as [string, unknown]),
     ...[nothing, null, '', 7, 10158123456789012345n, ['1'], {}, 'x'.repeat(256)].map(subject => [`subject ${String(subject)}`, { subject }] as [string, unknown]),
     ...['clientId', 'email', 'name', 'picture', 'locale'].flatMap(name => [1, true, [], {}].map(value => [`${name} ${JSON.stringify(value)}`, { subject: '1', [name]: value }] as [string, unknown])),
-    ...[null, 'true', 'yes', 1, {}].map(emailVerified => [`emailVerified ${JSON.stringify(emailVerified)}`, { subject: '1', emailVerified }] as [string, unknown]),
-    ...[null, 'x', 1, []].map(claims => [`claims ${JSON.stringify(claims)}`, { subject: '1', claims }] as [string, unknown]),
+    ...['true', 'yes', 1, {}].map(emailVerified => [`emailVerified ${JSON.stringify(emailVerified)}`, { subject: '1', emailVerified }] as [string, unknown]),
+    ...['x', 1, []].map(claims => [`claims ${JSON.stringify(claims)}`, { subject: '1', claims }] as [string, unknown]),
     ['claims in a circle', { subject: '1', claims: circle }],
     ['a subject that throws', Object.defineProperty({}, 'subject', explode)],
     ['a claim that throws', { subject: '1', claims: Object.defineProperty({}, 'a', explode) }],
@@ -112,6 +112,18 @@ t.test('the lookup sees an identity that is complete and frozen, to its depth', 
   t.not(identity?.claims.groups, again?.claims.groups)
   t.notOk(Object.isFrozen(kept.claims.groups), "the provider's own objects are left alone")
   await app.close()
+})
+
+t.test('what a provider does not say: absent, undefined or null', async t => {
+  const names = ['clientId', 'email', 'emailVerified', 'name', 'picture', 'locale', 'claims']
+  for (const silence of [undefined, null]) {
+    let seen: Identity | undefined
+    const said = { subject: '1', ...Object.fromEntries(names.map(name => [name, silence])) }
+    const { app, login } = await loginServer({ providers: { own: ownProvider(() => said) }, permissions (identity) { seen = identity; return {} } })
+    t.equal((await login({ access_token: 'good' })).statusCode, 200, String(silence))
+    t.same(seen, { provider: 'own', subject: '1', clientId: null, email: null, emailVerified: 'unknown', name: null, picture: null, locale: null, claims: {} }, String(silence))
+    await app.close()
+  }
 })
 
 t.test('all that a provider may say arrives', async t => {
