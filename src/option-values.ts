@@ -61,8 +61,12 @@ export function origin (value: unknown, path: string): string {
   return value
 }
 
+/** Fastify's default `maxParamLength`: it answers 404 to a longer segment of a path before any route sees it. */
+const longestName = 100
+
 export function providerName (name: string): string {
   if (!/^[a-z0-9_-]+$/.test(name)) throw refused(`providers.${name}`, 'must be named by a-z, 0-9, _ and - only')
+  if (name.length > longestName) throw refused(`providers.${name.slice(0, longestName)}…`, `must have a name of at most ${longestName} characters`)
   return name
 }
 
@@ -85,7 +89,7 @@ export function headerName (value: unknown, path: string): string {
 }
 
 export function pathPrefix (value: unknown, path: string): string {
-  if (value === undefined) return ''
+  if (value === undefined || value === '') return ''
   if (typeof value !== 'string' || !/^(?:\/[^\s?#/:*]+)+$/.test(value)) throw refused(path, "must be a path such as '/v1', without a trailing slash")
   return value
 }

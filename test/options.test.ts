@@ -33,7 +33,7 @@ const good: Array<[string, unknown[]]> = [
   ['applicationKeys', [undefined, {}, { ios: text16 }, { ios: text16, android: `${text16}2` }]],
   ['masterKeys', [undefined, {}, { ops: text16 }]],
   ['headers', [undefined, {}, { token: 'X-Token' }, { token: 'x-zumo-application', applicationKey: 'x-zumo-auth' }]],
-  ['prefix', [undefined, '/v1', '/api/v1']],
+  ['prefix', [undefined, '', '/v1', '/api/v1']],
   ['rateLimit', [undefined, {}, { max: 3 }]],
   ['defaultLevel', [undefined, 'everyone', 'application', 'authenticated', 'admin']],
   ['cors', [undefined, { origins: ['https://www.example.com'] }, { origins: ['http://localhost:3000', 'ionic://localhost'] }]],
@@ -58,13 +58,14 @@ const junk = [null, true, 7, NaN, -1, '', ' ', [], () => {}, Symbol('x'), 1n, ne
 const fits = (name: string, value: unknown): boolean => {
   if (['concurrency', 'clockTolerance', 'providerTimeout', 'lookupTimeout'].includes(name)) return value === 7
   if (name === 'permissions') return typeof value === 'function'
+  if (name === 'prefix') return value === ''
   return ['rateLimit', 'headers'].includes(name) && value instanceof Date
 }
 const bad: Array<[string, unknown[]]> = [
   ['issuer', [undefined, 'api.example.com', '//api.example.com', '/x', 'http://api.example.com', 'ftp://localhost', 'https://api.example.com/', 'https://api.example.com/x/', 'https://api.example.com?x', 'https://api.example.com?', 'https://api.example.com#', 'https://api.example.com#x', 'https://user:hunter2hunter2@api.example.com', 'https://user@api.example.com',
     'http://localhost.example.com', 'http://127.0.0.1.example.com', 'http://0.0.0.0', 'http://10.0.0.1', 'http://169.254.169.254', 'https:api.example.com', 'https:\\\\api.example.com', 'https://api.example.com/a/../b', 'https://api.example.com:443', 'HTTPS://api.example.com', 'https://api.example.com ', ' https://api.example.com', 'https://api.example.com\n', 'javascript:1', 'data:,x', ['https://api.example.com'], new URL('https://api.example.com')]],
   ['audience', [['a'], {}]],
-  ['providers', [{ Own: provider }, { 'a b': provider }, { '': provider }, { 'a/b': provider }, { ü: provider }, { own: null }, { own: 'facebook' }, { own: {} }, { own: { accepts: [], verify () {} } }, { own: { accepts: ['access_token'] } }, { own: { accepts: ['password'], verify () {} } }, { own: { accepts: 'access_token', verify () {} } },
+  ['providers', [{ Own: provider }, { 'a b': provider }, { ['a'.repeat(101)]: provider }, { '': provider }, { 'a/b': provider }, { ü: provider }, { own: null }, { own: 'facebook' }, { own: {} }, { own: { accepts: [], verify () {} } }, { own: { accepts: ['access_token'] } }, { own: { accepts: ['password'], verify () {} } }, { own: { accepts: 'access_token', verify () {} } },
     { own: { ...provider, nonce: 'always' } }, { own: { ...provider, nonce: true } }, { own: { ...provider, replay: 'deny' } }, { own: () => provider }, [provider], new Map([['own', provider]])]],
   ['permissions', [{}, 'admin', Promise.resolve()]],
   ['accessTokenLifetime', [0, 29, 86_401, 30.5, '3600', Infinity, {}]],
