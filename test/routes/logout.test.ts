@@ -31,6 +31,16 @@ for (const [body, mine, others] of scopes) {
   })
 }
 
+t.test('a client that names a content type and sends no body logs this session out', async t => {
+  for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
+    const { app, login, call } = await sessionServer(t)
+    const { access } = await login()
+    const answer = await app.inject({ method: 'POST', url: '/logout', headers: { 'content-type': type, authorization: `Bearer ${access}` } })
+    t.equal(answer.statusCode, 204, type)
+    t.equal(await call(access), 401, type)
+  }
+})
+
 t.test('a token without a session is itself revoked', async t => {
   const [one, other] = await twoSessionServers(t)
   const [first, second] = [one.app.tokenExchange.issue({ userId: 'u' }).access_token, one.app.tokenExchange.issue({ userId: 'u' }).access_token]
