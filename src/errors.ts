@@ -21,10 +21,16 @@ export class TokenExchangeError<Code extends string = string, Status extends num
   }
 }
 
-/** Constructor of one row of the table: an optional reason for the log, and the usual `{ cause }`. */
+/** Constructor of one row of the table: an optional reason for the log, and the usual `{ cause }`, alone or after it. */
 export interface ErrorClass<Code extends string, Status extends number> {
   readonly code: Code
-  new (reason?: string, options?: ErrorOptions): TokenExchangeError<Code, Status>
+  new (reason?: string | ErrorOptions, options?: ErrorOptions): TokenExchangeError<Code, Status>
+}
+
+interface ErrorArguments { reason: string | undefined, options: ErrorOptions | undefined }
+
+function readArguments (reason: string | ErrorOptions | undefined, options: ErrorOptions | undefined): ErrorArguments {
+  return typeof reason === 'object' ? { reason: undefined, options: reason } : { reason, options }
 }
 
 function declare<const Code extends `AUTH_ERR_${string}`, const Status extends number> (
@@ -32,7 +38,8 @@ function declare<const Code extends `AUTH_ERR_${string}`, const Status extends n
 ): ErrorClass<Code, Status> {
   return class extends TokenExchangeError<Code, Status> {
     static readonly code = code
-    constructor (reason?: string, options?: ErrorOptions) {
+    constructor (first?: string | ErrorOptions, second?: ErrorOptions) {
+      const { reason, options } = readArguments(first, second)
       super(code, statusCode, message, reason, options)
     }
   }
@@ -44,7 +51,8 @@ function declareForDeveloper<const Code extends `AUTH_ERR_${string}`, const Stat
 ): ErrorClass<Code, Status> {
   return class extends TokenExchangeError<Code, Status> {
     static readonly code = code
-    constructor (reason?: string, options?: ErrorOptions) {
+    constructor (first?: string | ErrorOptions, second?: ErrorOptions) {
+      const { reason, options } = readArguments(first, second)
       super(code, statusCode, reason === undefined ? message : `${message}: ${reason}`, undefined, options)
     }
   }
