@@ -6,22 +6,32 @@ import { join } from 'node:path'
 export const root = join(import.meta.dirname, '../..')
 export const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
-export interface Block { readonly language: string, readonly text: string }
+export interface Block {
+  readonly language: string
+  readonly text: string
+  /** The title of the second level that it stands under. */
+  readonly section: string
+}
 
 /** The blocks of code by the heading that they stand under; the second below one heading is called `heading 2`. */
 export function readBlocks (): ReadonlyMap<string, Block> {
   const blocks = new Map<string, Block>()
-  const headings = [...readme.matchAll(/^#+ (.*)$|^```(\w*)\n([^]*?)^```$/gm)]
+  const headings = [...readme.matchAll(/^(#+) (.*)$|^```(\w*)\n([^]*?)^```$/gm)]
+  let section = ''
   let heading = ''
-  for (const [, title, language, text] of headings) {
+  for (const [, depth, title, language, text] of headings) {
     if (title !== undefined) heading = title.replaceAll('`', '')
+    if (depth === '##') section = heading
     if (language === undefined || text === undefined) continue
     let name = heading
     for (let count = 2; blocks.has(name); count++) name = `${heading} ${count}`
-    blocks.set(name, { language, text })
+    blocks.set(name, { language, text, section })
   }
   return blocks
 }
+
+/** Sections that are many blocks each: test/readme-sessions.test.ts runs them. */
+export const sectionsOfSessions: readonly string[] = ['Sessions', 'For other services']
 
 export interface Workshop {
   readonly directory: string
@@ -47,5 +57,5 @@ export function openWorkshop (): Workshop {
 /** The variables that the blocks read. */
 export function blockVariables (): Record<string, string> {
   const secret = (): string => randomBytes(32).toString('hex')
-  return { OLD_SIGNING_SECRET: secret(), FACEBOOK_APP_SECRET: secret(), GITHUB_CLIENT_SECRET: secret(), INTROSPECTION_SECRET: secret() }
+  return { OLD_SIGNING_SECRET: secret(), FACEBOOK_APP_SECRET: secret(), GITHUB_CLIENT_SECRET: secret(), INTROSPECTION_SECRET: secret(), REFRESH_SECRET: secret(), OLD_REFRESH_SECRET: secret() }
 }

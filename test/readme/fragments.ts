@@ -17,6 +17,57 @@ export function compose ({ before = '', after }: Fragment, text: string): string
 
 const withApplication = 'const app = await newApplication()'
 
+export const sessionFragments: readonly Fragment[] = [
+  {
+    block: 'Sessions',
+    before: "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nconst app = Fastify({ logger: false })",
+    after: `
+      const login = await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: idp.facebook.accessToken() } })
+      assert.equal(typeof login.json().refresh_token, 'string')`
+  },
+  {
+    block: 'Logging out 3',
+    before: 'const app = await newApplication({ sessions: {} })',
+    after: `
+      const login = async () => (await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: idp.facebook.accessToken() } })).json()
+      const call = async (method: 'POST' | 'DELETE', url: string) => (await app.inject({ method, url, headers: present.master })).statusCode
+      const good = (token: string) => { try { return app.tokenExchange.verify(token) } catch { return null } }
+      const [one, other] = [await login(), await login()]
+      assert.equal(await call('DELETE', '/admin/sessions/' + good(one.access_token)?.sessionId), 204)
+      assert.deepEqual([good(one.access_token), good(other.access_token)?.id], [null, 'facebook:10158000000000001'])
+      assert.equal(await call('POST', '/admin/users/facebook:10158000000000001/logout'), 204)
+      assert.equal(good(other.access_token), null)
+      assert.notEqual(good((await login()).access_token), null)`
+  },
+  {
+    block: 'Secrets',
+    before: "import type { SessionOptions } from 'fastify-token-exchange'\nimport { memoryStore } from 'fastify-token-exchange/stores'\nconst store = memoryStore()",
+    after: `
+      const { REFRESH_SECRET: retired, ...others } = { REFRESH_SECRET, OLD_REFRESH_SECRET }
+      const older = await newApplication({ sessions: { store, secrets: Object.values(others) } })
+      const app = await newApplication({ sessions })
+      const newer = await newApplication({ sessions: { store, secrets: [retired] } })
+      const login = await older.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: idp.facebook.accessToken() } })
+      const refresh = async (server: typeof app) => (await server.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: login.json().refresh_token } })).json()
+      assert.equal(typeof (await refresh(app)).refresh_token, 'string')
+      assert.equal((await refresh(newer)).code, 'AUTH_ERR_REFRESH_INVALID')`
+  }
+]
+
+/** Needs REDIS_URL and DATABASE_URL. */
+export const storesFragment: Fragment = {
+  block: 'Stores',
+  after: `
+    for (const store of Object.values(stores)) {
+      const app = await newApplication({ sessions: { store } })
+      const login = await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: idp.facebook.accessToken() } })
+      const refresh = await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: login.json().refresh_token } })
+      assert.equal(refresh.statusCode, 200)
+    }
+    assert.equal((await redis.keys('shop:session:*')).length, 1)
+    assert.equal((await pool.query('SELECT * FROM shop_sessions')).rows.length, 1)`
+}
+
 export const fragments: readonly Fragment[] = [
   {
     block: 'Levels and guards',
@@ -61,6 +112,17 @@ export const fragments: readonly Fragment[] = [
     after: `
       const app = await newApplication({ providers })
       assert.equal((await app.inject({ method: 'POST', url: '/login/keycloak', payload: {} })).statusCode, 400)`
+  },
+  {
+    block: 'One more issuer: LINE',
+    after: `
+      const { jwks_uri: jwks } = Object(await (await fetch(idp.oidc.options.issuer + '/.well-known/openid-configuration')).json())
+      const app = await newApplication({ providers: { line: line({ channelIds: ['1234567890'], endpoints: { jwks } }) } })
+      const claims = { iss: 'https://access.line.me', aud: '1234567890', sub: 'U1234567890abcdef1234567890abcdef' }
+      const login = async (token: string) => await app.inject({ method: 'POST', url: '/login/line', payload: { id_token: token } })
+      assert.equal((await login(await idp.oidc.idToken(claims, { alg: 'ES256' }))).json().user.userId, 'line:U1234567890abcdef1234567890abcdef')
+      assert.equal((await login(await idp.oidc.idToken({ ...claims, aud: '999' }, { alg: 'ES256' }))).statusCode, 401)
+      assert.equal((await login(await idp.oidc.idToken(claims, { alg: 'RS256' }))).statusCode, 401)`
   },
   {
     block: 'Security notes',
