@@ -8,15 +8,19 @@ export interface Example {
   url: string
   /** A classic token of a Facebook user whom it knows. */
   facebookToken: string
+  /** And of the administrator. */
+  administratorToken: string
   close (): void
 }
 
 export async function startExample (origins: string[]): Promise<Example> {
   const port = await freePort()
   const program = run('tsx --tsconfig example/tsconfig.json example/server.ts', { PORT: String(port), HOST: 'localhost', ORIGINS: origins.join(' ') })
-  const [, facebookToken = ''] = await program.until(/access_token=(EAA\w+)/)
   await program.until(/login\/introspection .*\n/)
-  return { url: `http://localhost:${port}`, facebookToken, close: program.kill }
+  const tokenIn = (pattern: RegExp): string => pattern.exec(program.output())?.[1] ?? ''
+  const facebookToken = tokenIn(/access_token=(EAA\w+)/)
+  const administratorToken = tokenIn(/^ADMIN=.*access_token=(EAA\w+)/m)
+  return { url: `http://localhost:${port}`, facebookToken, administratorToken, close: program.kill }
 }
 
 /** A page of a browser app, on an origin of its own. */
