@@ -57,5 +57,5 @@ export function openWorkshop (): Workshop {
 /** The variables that the blocks read. */
 export function blockVariables (): Record<string, string> {
   const secret = (): string => randomBytes(32).toString('hex')
-  return { OLD_SIGNING_SECRET: secret(), FACEBOOK_APP_SECRET: secret(), GITHUB_CLIENT_SECRET: secret(), INTROSPECTION_SECRET: secret(), REFRESH_SECRET: secret(), OLD_REFRESH_SECRET: secret() }
+  return { SIGNING_SECRET: secret(), OLD_SIGNING_SECRET: secret(), FACEBOOK_APP_SECRET: secret(), GITHUB_CLIENT_SECRET: secret(), INTROSPECTION_SECRET: secret(), REFRESH_SECRET: secret(), OLD_REFRESH_SECRET: secret() }
 }

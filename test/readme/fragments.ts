@@ -125,6 +125,16 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await login(await idp.oidc.idToken(claims, { alg: 'RS256' }))).statusCode, 401)`
   },
   {
+    block: 'Apps written for Azure Mobile Services',
+    before: "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nimport { facebook, google } from 'fastify-token-exchange/providers'\nconst app = Fastify()",
+    after: `
+      const redirected = await app.inject('/login/facebook')
+      assert.deepEqual([redirected.statusCode, new URL(String(redirected.headers.location)).host], [302, 'www.facebook.com'])
+      const refused = await app.inject({ method: 'POST', url: '/login/unknown', payload: { access_token: 'x' } })
+      assert.deepEqual([refused.statusCode, refused.json().code], [401, 401])
+      assert.equal((await app.inject({ url: '/.auth/me' })).statusCode, 401)`
+  },
+  {
     block: 'Security notes',
     before: "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nconst app = Fastify()",
     after: `
