@@ -90,6 +90,7 @@ const unavailable: Array<[string, Handler, reason: string | RegExp]> = [
   ['error 4 at /me', graph(undefined, error(4)), 'error 4'],
   ['an error that passes', graph(error(9999, { is_transient: true }), undefined, 400), 'error 9999'],
   ['a desktop app', graph(error(190, { message: 'App is configured as a desktop app' }), undefined, 400), /configuration: .*desktop app/],
+  ['an app id or secret that Facebook does not know', graph(error(101), undefined, 400), /configuration: error 101/],
   ['status 500', graph(error(190), undefined, 500), 'status 500'],
   ['status 404 with a page', raw('<html>', 404), 'status 404'],
   ['a page', raw('<html>'), 'status 200, the answer is not JSON'],
