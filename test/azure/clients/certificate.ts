@@ -3,16 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Why a suite is skipped; false where there is openssl. */
-export const opensslMissing: string | false = (() => {
-  try {
-    execFileSync('openssl', ['version'])
-    return false
-  } catch {
-    return 'openssl is not installed'
-  }
-})()
-
 /** A certificate for localhost that nobody has signed but itself: the SDK opens its popup at https only. */
 export function selfSigned (): { key: string, cert: string } {
   const directory = mkdtempSync(join(tmpdir(), 'certificate-'))
