@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { createDeadlines } from '../../src/deadline.js'
 import { errors } from '../../src/errors.js'
@@ -109,6 +110,16 @@ t.test('a store that never answers', async t => {
     await t.rejects(calls.open(1)(store => { asked++; return store.read('x') }), UNAVAILABLE)
     t.equal(asked, 0)
   })
+})
+
+t.test('an answer that came while the process was held up is in time', async t => {
+  const deadlines = createDeadlines()
+  t.teardown(() => deadlines.close())
+  const store: SessionStore = { ...silentStore(Promise.reject(new Error('not asked'))), read: async () => { await stat('.'); return null } }
+  const answer = createStoreCalls(store, deadlines).open(20)(store => store.read('x'))
+  // Held up for longer than the deadline, in one go.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+  t.equal(await answer, null)
 })
 
 t.test('an error of a client leaves without what the client attached to it', async t => {
