@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { errors } from '../errors.js'
+import { codeOf, errors } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, GrantType } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -67,7 +67,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
   }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
-  // if its store has gone it stays behind, unused, until it expires.
+  // if its store has gone nobody waits for that, and it may stay behind, unused, until it expires.
   async function begin (proven: Proven, log: FastifyBaseLogger, last: () => Promise<void>): Promise<TokenAnswer> {
     const session = sessions === null ? null : await sessions.start(proven.identity, userIdOf(proven))
     try {
@@ -75,7 +75,8 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
       await last()
       return answer
     } catch (error) {
-      if (session !== null) await sessions?.revokeSession(session.sessionId).catch(() => {})
+      const ended = session === null ? undefined : sessions?.revokeSession(session.sessionId).catch(() => {})
+      if (codeOf(error) !== errors.StoreUnavailableError.code) await ended
       throw error
     }
   }
