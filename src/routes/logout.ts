@@ -25,7 +25,7 @@ export function logoutRoute (scope: FastifyInstance, { sessions, requireUser, co
 }
 
 function end (sessions: Ending, user: User, scope: unknown): Promise<void> {
-  if (scope === 'all') return sessions.revokeUser(user.id)
+  if (scope === 'all') return sessions.revokeUser(user.id, user)
   if (scope === 'others') return sessions.revokeOthers(user.id, user.sessionId)
   if (scope !== 'this') throw new errors.RequestInvalidError("scope must be 'this', 'others' or 'all'")
   // A token of the application's own issuing has no session: it is itself what ends.

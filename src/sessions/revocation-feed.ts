@@ -24,9 +24,11 @@ export interface FeedParts {
   readonly issuer: string
   /** Called once when the store falls silent, and once when it is back. */
   readonly report: (message: string, error?: unknown) => void
+  /** Called each time that the list is up to date. Does not reject. */
+  readonly heard: () => Promise<void>
 }
 
-export function createRevocationFeed ({ store, calls, revocations, issuer, report }: FeedParts): RevocationFeed {
+export function createRevocationFeed ({ store, calls, revocations, issuer, report, heard }: FeedParts): RevocationFeed {
   let cursor: string | null = null
   let heardAt = -Infinity
   let heardTick = -Infinity
@@ -58,6 +60,7 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
     clearTimeout(timer)
     try {
       await catchUp()
+      await heard()
       if (silent) report('the session store answers again')
       silent = false
     } catch (error) {

@@ -20,6 +20,8 @@ export interface Revocations {
   readonly size: number
   /** Synchronous and without allocation: for each request, warm ones too. */
   isRevoked (user: RevocableUser): boolean
+  /** Whether all tokens of the session are refused. */
+  hasSession (sessionId: string): boolean
   /** Adds an entry, or the same one again. */
   add (revocation: Revocation): void
   /** Forgets entries whose tokens have expired by themselves. */
@@ -83,5 +85,5 @@ export function createRevocations (tokenLifetime: number, limit = LIMIT): Revoca
     if (floorExpiresAt <= now) floor = 0
   }
 
-  return { get size () { return sessions.size + tokens.size + users.size }, isRevoked, add, purge }
+  return { get size () { return sessions.size + tokens.size + users.size }, isRevoked, hasSession: sessionId => sessions.has(sessionId), add, purge }
 }

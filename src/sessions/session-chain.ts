@@ -46,6 +46,8 @@ export interface SessionChain {
 const ADVANCE_ATTEMPTS = 10
 
 export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, ending, lifetimes, retryWindow }: ChainParts): SessionChain {
+  const advancing = new Map<string, Promise<void>>()
+
   async function start (identity: Identity, userId: string): Promise<SessionGrant> {
     const session = newSession(identity, userId)
     await calls.open()(store => store.create(session))
@@ -60,12 +62,13 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
     const ask = calls.open()
     const now = clock.now()
     const session = requireLive(await ask(store => store.read(presented.sessionId)), presented, issuer, now)
+    if (ending.isListed(session.id)) return await endWith(ask, session, new errors.SessionRevokedError('its end was broken off'))
     const position = judge(session, presented.counter, arrivals.arrivedAt(session), retryWindow, now)
     if (position === 'reused') return await endWith(ask, session, new errors.RefreshReusedError())
     const granted = await lookup(identityOf(session)).catch(error => failedLookup(error, session, presented.counter))
     if (granted === null) return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
     if (position === 'retry') return { ...grantOf(session, session.counter), granted }
-    await advance(ask, session, presented.counter, granted.userId)
+    await advanceOnce(ask, session, presented.counter, granted.userId)
     return { ...grantOf(session, presented.counter + 1), granted }
   }
 
@@ -78,6 +81,16 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
     // Who used it in between has written the same, unless it was ended.
     if (!await ask(store => store.replace(used))) requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
     return granted
+  }
+
+  // Callers of this server with one token share one write: a hundred of them would wait for each other at the store's row.
+  async function advanceOnce (ask: Ask, seen: Session, counter: number, userId: string): Promise<void> {
+    const token = `${seen.id} ${counter}`
+    const running = advancing.get(token)
+    if (running !== undefined) return await running
+    const step = advance(ask, seen, counter, userId).finally(() => advancing.delete(token))
+    advancing.set(token, step)
+    await step
   }
 
   // Of all callers with the same token one writes; to the others its outcome is theirs, because the successor is the same.

@@ -7,7 +7,7 @@ import { createRevocations, type RevocableUser } from './revocations.js'
 import { usedAt } from './rotation.js'
 import { createSessionChain, type SessionChain } from './session-chain.js'
 import { createSessionClock } from './session-clock.js'
-import { createSessionEnding } from './session-ending.js'
+import { createSessionEnding, type CurrentToken } from './session-ending.js'
 import type { ResolvedSessionOptions } from './session-options.js'
 import type { Session, SpentKey } from './session-store.js'
 import { createStoreCalls } from './store-calls.js'
@@ -46,8 +46,8 @@ export interface Sessions extends SessionChain {
   revokeSession (sessionId: string): Promise<void>
   /** All sessions of the user but `currentId`. */
   revokeOthers (userId: string, currentId: string | null): Promise<void>
-  /** All sessions of the user, and all its access tokens up to now. */
-  revokeUser (userId: string): Promise<void>
+  /** All sessions of the user, and all its access tokens up to now; `current` is that of who asks for it. */
+  revokeUser (userId: string, current?: CurrentToken): Promise<void>
   /** One access token: `expiresAt` in seconds, its `exp`. */
   revokeToken (tokenId: string, expiresAt: number): Promise<void>
   /** RFC 7009: ends the session of a refresh token, of an old one too. @throws errors.RefreshInvalidError */
@@ -71,9 +71,9 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
   const clock = createSessionClock(calls)
   const tokens = createRefreshTokens(options.secrets, issuer)
   const revocations = createRevocations(tokenLifetime)
-  const feed = createRevocationFeed({ store, calls, revocations, issuer, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
   const ending = createSessionEnding(issuer, tokenLifetime, revocations)
+  const feed = createRevocationFeed({ store, calls, revocations, issuer, report, heard: async () => await ending.finish(calls.open()) })
   const upkeep = createUpkeep(calls, clock)
   const retryWindow = options.retryWindow * 1000
   const chain = createSessionChain({ issuer, calls, clock, tokens, arrivals, ending, lifetimes, retryWindow })
@@ -121,7 +121,7 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
     list,
     revokeSession: sessionId => ending.session(calls.open(), sessionId),
     revokeOthers: (userId, currentId) => ending.others(calls.open(), userId, currentId),
-    revokeUser: userId => ending.user(calls.open(), userId),
+    revokeUser: (userId, current) => ending.user(calls.open(), userId, current),
     revokeToken: (tokenId, expiresAt) => ending.token(calls.open(), tokenId, expiresAt + clockTolerance),
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
     spend: keys => calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { errors } from '../../src/errors.js'
 import type { Identity } from '../../src/identity.js'
 import type { Sessions } from '../../src/sessions/sessions.js'
+import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { storeKinds, type PrivateStore } from './private-stores.js'
 import { identity, sessionsOn, twoServers, welcome } from './two-servers.js'
 
@@ -155,6 +156,17 @@ t.test('a session remembers its secret: a new one in front logs nobody out, a re
   t.equal((await before.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken, 'the successor is that of the old secret')
   await t.rejects(after.refresh(next.refreshToken, welcome), { code: errors.RefreshInvalidError.code })
   t.ok(await after.refresh((await rotated.start(identity, 'test:1')).refreshToken, welcome), 'a new session has the new secret')
+})
+
+t.test('callers of one server with one token share one write', async t => {
+  const store = memoryStore()
+  let writes = 0
+  const sessions = sessionsOn({ ...store, replace: async session => { writes++; return await store.replace(session) } })
+  t.teardown(() => sessions.close())
+  const { refreshToken } = await sessions.start(identity, 'test:1')
+  const successors = await Promise.all(Array.from({ length: 50 }, async () => (await sessions.refresh(refreshToken, welcome)).refreshToken))
+  t.equal(new Set(successors).size, 1)
+  t.equal(writes, 1)
 })
 
 t.test('an identity is bounded', async t => {

@@ -1,0 +1,64 @@
+import { mock } from 'node:test'
+import t from 'tap'
+import { errors } from '../../src/errors.js'
+import type { SessionStore } from '../../src/sessions/session-store.js'
+import { memoryStore } from '../../src/sessions/stores/memory.js'
+import { sessionServer } from '../routes/session-server.js'
+import { identity, sessionsOn, welcome } from './two-servers.js'
+
+const UNAVAILABLE = { code: errors.StoreUnavailableError.code }
+const REVOKED = { code: errors.SessionRevokedError.code }
+
+/** Where the store goes away: after it has listed the session, before it says so or before its row has ended. */
+const places: Record<string, (store: SessionStore, down: () => Promise<void>) => Partial<SessionStore>> = {
+  'before the list is known to be written': (store, down) => ({ revoke: async entries => { await store.revoke(entries); await down() } }),
+  'before the row has ended': (store, down) => ({ end: async ids => { await down(); await store.end(ids) } })
+}
+
+for (const [place, broken] of Object.entries(places)) {
+  t.test(`a store that goes away ${place}`, async t => {
+    const store = memoryStore()
+    let isDown = true
+    const down = async () => { if (isDown) throw new Error('down') }
+
+    await t.test('the row ends when it is back, without anybody asking', async t => {
+      const sessions = sessionsOn({ ...store, ...broken(store, down) })
+      await sessions.open()
+      t.teardown(() => sessions.close())
+      isDown = true
+      const login = await sessions.start(identity, 'test:1')
+      await t.rejects(sessions.revokeSession(login.sessionId), UNAVAILABLE)
+      isDown = false
+      while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
+      await t.rejects(sessions.refresh(login.refreshToken, welcome), REVOKED)
+    })
+
+    await t.test('no other server refreshes it', async t => {
+      const broke = sessionsOn({ ...store, ...broken(store, down) })
+      isDown = true
+      const login = await broke.start(identity, 'test:1')
+      await t.rejects(broke.revokeSession(login.sessionId), UNAVAILABLE)
+      await broke.close()
+      const other = sessionsOn(store)
+      await other.open()
+      t.teardown(() => other.close())
+      await t.rejects(other.refresh(login.refreshToken, welcome), REVOKED)
+      t.equal((await store.read(login.sessionId))?.ended, true)
+    })
+  })
+}
+
+t.test('logging out everywhere refuses the very token that asked for it', async t => {
+  const at = Date.now()
+  mock.timers.enable({ apis: ['Date'], now: at + 30_000 })
+  t.teardown(() => mock.timers.reset())
+  const store = memoryStore()
+  const ahead = await sessionServer(t, { clockTolerance: 60, sessions: { store } })
+  const tokens = { 'without a session': ahead.app.tokenExchange.issue({ userId: 'u' }).access_token, 'of a session': (await ahead.login()).access }
+  mock.timers.setTime(at)
+  const server = await sessionServer(t, { clockTolerance: 60, sessions: { store } })
+  for (const [name, access] of Object.entries(tokens)) {
+    t.equal((await server.post('/logout', access, { scope: 'all' })).statusCode, 204, name)
+    for (const each of [server, ahead]) t.equal(await each.call(access), 401, `${name}, of a server whose clock is ahead`)
+  }
+})
