@@ -9,6 +9,7 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, '..', '..')
 const stories = join(import.meta.dirname, 'stories')
 
+// `npm test` has built it: a build during the tests would take it away from those that run at the same time.
 // An empty application with the packed tarball in it, and of other packages only what package.json declares:
 // a dependency that was forgotten there is missing here.
 async function installPacked (folder: string): Promise<string[]> {
@@ -29,7 +30,6 @@ async function installPacked (folder: string): Promise<string[]> {
 t.test('the packed tarball, in an empty application', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-token-exchange-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  await run('npm', ['run', 'build'], { cwd: root })
   const files = await installPacked(folder)
 
   t.test('holds the build, the licence, the change log and nothing else', async t => {
