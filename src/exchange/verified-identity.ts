@@ -53,8 +53,13 @@ function frozenCopy (value: unknown): unknown {
   return isData ? frozenRecord(value) : value
 }
 
-function frozenRecord (value: Record<string, unknown>): Readonly<Record<string, unknown>> {
-  return Object.freeze(Object.fromEntries(Object.entries(value).map(([name, member]) => [name, frozenCopy(member)])))
+function frozenRecord (value: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const copy: Record<string, unknown> = { ...value }
+  for (const name of Object.keys(copy)) {
+    const member = copy[name]
+    if (typeof member === 'object' && member !== null) Object.defineProperty(copy, name, { value: frozenCopy(member) })
+  }
+  return Object.freeze(copy)
 }
 
 function junk (member: string): Error {

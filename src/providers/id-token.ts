@@ -44,7 +44,7 @@ export async function verifyIdToken (rules: IdTokenRules, { token, nonce }: Auth
   checkTimes(plain)
   checkNonce(rules.nonce, rules.nonceForms ?? ['raw', 'sha256'], nonce, plain)
   const key = await rules.keys.key(kid, algorithm, signal)
-  if (!isSignedBy(key.publicKey, algorithm, token)) throw rejected('signature')
+  if (!await isSignedBy(key.publicKey, algorithm, token)) throw rejected('signature')
   rules.check?.(plain, key)
   return { claims, clientId }
 }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Members } from '../exchange/grant.js'
-import { decodeUtf8 } from '../json.js'
+import { decodeUtf8, isCanonical } from '../json.js'
 
 /** A parsed body, without a prototype: a client's `__proto__` is a member like any other. */
 export type Body = Record<string, unknown>
@@ -43,7 +43,7 @@ export function readJson (text: string): Body {
   if (text === '') return Object.create(null)
   const value: unknown = JSON.parse(text)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object')
-  refuseRepeated(topLevelNames(text))
+  if (!isCanonical(text, value)) refuseRepeated(topLevelNames(text))
   return Object.assign(Object.create(null), value)
 }
 
