@@ -4,9 +4,9 @@ import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { Agent, request } from 'undici'
-import { tokenExchange } from '../src/index.js'
-import { facebook, google } from '../src/providers/index.js'
-import { startIdentityServer } from '../src/testing/index.js'
+import { tokenExchange } from 'fastify-token-exchange'
+import { facebook, google } from 'fastify-token-exchange/providers'
+import { startIdentityServer } from 'fastify-token-exchange/testing'
 import { compare, measure, serveUntilDisconnected } from './load.js'
 
 // Exchanges per second, beside a hand-written Fastify route of jose + @fastify/jwt that makes the same checks,
