@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { codeOf } from '../errors.js'
+import { codeOf, errors } from '../errors.js'
 
 // RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
 const challenges: ReadonlyMap<string | undefined, string> = new Map([
@@ -19,6 +19,8 @@ const challenges: ReadonlyMap<string | undefined, string> = new Map([
 export function challenge (reply: FastifyReply, refusal: unknown): void {
   const value = challenges.get(codeOf(refusal))
   if (value !== undefined) reply.header('www-authenticate', value)
+  // RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`).
+  if (codeOf(refusal) === errors.StoreUnavailableError.code) reply.header('retry-after', '5')
 }
 
 /** Turns a caller away, who has the challenge already. */
