@@ -1,6 +1,7 @@
-import { Agent, request, type Dispatcher } from 'undici'
+import { Agent } from 'undici'
 import { codeOf, errors } from '../errors.js'
 import { decodeUtf8, parseJson } from '../json.js'
+import { wholeAnswer, type WholeAnswer } from './whole-answer.js'
 
 /** Bytes of an answer, at most. */
 const MAX_BYTES = 512 * 1024
@@ -20,7 +21,7 @@ export interface JsonRequest {
 /** An answer of 2xx, 304 or 4xx (429 aside). */
 export interface JsonAnswer {
   status: number
-  headers: Dispatcher.ResponseData['headers']
+  headers: WholeAnswer['headers']
   /** Undefined where the body is empty, or of a 4xx not JSON. Integers beyond 2^53 are strings of digits. */
   body: unknown
 }
@@ -45,11 +46,9 @@ export async function requestJson (url: string, options: JsonRequest = {}): Prom
 }
 
 async function call (url: string, options: JsonRequest, signal: AbortSignal): Promise<JsonAnswer> {
-  signal.throwIfAborted()
-  const response = await request(url, { dispatcher: agent, signal, ...describe(options) })
-  refuseNonAnswers(response)
-  const text = decodeUtf8(await response.body.bytes())
-  return { status: response.statusCode, headers: response.headers, body: readBody(text, response.statusCode) }
+  const { origin, pathname, search } = new URL(url)
+  const { status, headers, body } = await wholeAnswer(agent, { origin, path: pathname + search, ...describe(options) }, { signal, admit: refuseNonAnswers })
+  return { status, headers, body: readBody(decodeUtf8(body), status) }
 }
 
 // By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
@@ -75,14 +74,11 @@ function describe ({ headers, form, json }: JsonRequest) {
   return { method: 'GET' as const, headers: { ...common, ...headers } }
 }
 
-function refuseNonAnswers (response: Dispatcher.ResponseData): void {
-  const { statusCode, headers, body } = response
+function refuseNonAnswers (status: number, headers: WholeAnswer['headers']): void {
   const encoding = headers['content-encoding'] ?? 'identity'
-  const isAnswer = (statusCode >= 200 && statusCode < 300) || statusCode === 304 || (statusCode >= 400 && statusCode < 500 && statusCode !== 429)
+  const isAnswer = (status >= 200 && status < 300) || status === 304 || (status >= 400 && status < 500 && status !== 429)
   if (isAnswer && encoding === 'identity' && !(Number(headers['content-length']) > MAX_BYTES)) return
-  // Whatever it goes on sending is not read; the connection ends here.
-  body.on('error', () => {}).destroy()
-  throw new errors.ProviderUnavailableError(isAnswer ? 'the answer is compressed or too large' : `status ${statusCode}`)
+  throw new errors.ProviderUnavailableError(isAnswer ? 'the answer is compressed or too large' : `status ${status}`)
 }
 
 function readBody (text: string, status: number): unknown {
