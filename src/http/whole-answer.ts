@@ -28,7 +28,7 @@ export function wholeAnswer (dispatcher: Dispatcher, request: Dispatcher.Dispatc
 }
 
 /** @see https://undici.nodejs.org/#/docs/api/Dispatcher?id=parameter-dispatchhandler */
-class Collector implements Dispatcher.DispatchHandler, EventListenerObject {
+class Collector implements Dispatcher.DispatchHandler {
   readonly #options: WholeAnswerOptions
   readonly #resolve: (answer: WholeAnswer) => void
   readonly #reject: (error: unknown) => void

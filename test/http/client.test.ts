@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { mock } from 'node:test'
@@ -33,6 +33,11 @@ t.test('4xx is the caller\'s to judge, with its body where that is JSON', async 
   t.match(await requestJson(fake.url), { status: 404, body: undefined })
 })
 
+t.test('a lone integer keeps every digit, too', async t => {
+  const fake = await fakeServer(t, raw('10158000000000000001'))
+  t.equal((await requestJson(fake.url)).body, '10158000000000000001')
+})
+
 t.test('integers beyond 2^53 keep every digit; what stands in a string stays as it is', async t => {
   const fake = await fakeServer(t, raw('{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],"c":"10158000000000000001 \\" 10158000000000000003"}'))
   t.strictSame((await requestJson(fake.url)).body, {
@@ -53,6 +58,9 @@ const junk: Record<string, Handler> = {
   'bytes that are not UTF-8': raw(Buffer.from([0x22, 0xff, 0xfe, 0x22])),
   'deep JSON': raw(deep),
   'a repeated member': raw('{"a":1,"\\u0061":2}'),
+  'a repeated member, a colon in a string': raw('{"a" :1,"b":"\\":","a":2}'),
+  'a repeated member, an address in a string': raw('{"a":"x:/","a":1}'),
+  'a repeated member, deeply': raw('{"b":{"c":[{"a":1,"a":2}]}}'),
   gzip: raw(gzipSync('{"a":1}'), 200, { 'content-encoding': 'gzip' }),
   'a gzip bomb': raw(gzipSync(Buffer.alloc(50_000_000, ' ')), 200, { 'content-encoding': 'gzip' }),
   'an announced 400 MB': (_request, response) => { response.writeHead(200, { 'content-length': 400_000_000 }).write('[') },
@@ -87,6 +95,50 @@ t.test('a stream of 400 MB is cut off after 512 KiB', async t => {
   t.ok(process.memoryUsage().rss - before < 60_000_000, 'memory')
 })
 
+// RFC 9110, 15.2
+t.test('what comes before the answer is not the answer', async t => {
+  const fake = await fakeServer(t, (request, response) => {
+    response.writeEarlyHints({ link: '</style.css>; rel=preload', 'content-encoding': 'gzip' })
+    response.writeProcessing()
+    json({ id: 1 })(request, response, '')
+  })
+  const { status, headers, body } = await requestJson(fake.url)
+  t.strictSame({ status, body, link: headers.link, encoding: headers['content-encoding'] }, { status: 200, body: { id: 1 }, link: undefined, encoding: undefined })
+})
+
+t.test('an answer in pieces is one, wherever it is cut', async t => {
+  const text = Buffer.from('{"name":"Zoë"}')
+  const cut = text.indexOf(0xc3) + 1
+  const fake = await fakeServer(t, (_request, response) => { response.write(text.subarray(0, cut), () => response.end(text.subarray(cut))) })
+  t.strictSame((await requestJson(fake.url)).body, { name: 'Zoë' })
+})
+
+t.test('small refusals one after the other do not need a connection each', async t => {
+  for (const status of [302, 429, 503]) {
+    const fake = await fakeServer(t, json({ error: 'busy' }, status))
+    for (let call = 0; call < 10; call++) await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: `status ${status}` })
+    // undici may take a second one where the first is just being freed.
+    t.ok(fake.connections() <= 2, `${fake.connections()} connections`)
+  }
+})
+
+t.test('a refusal that is not over ends its connection', async t => {
+  const closed: Array<Promise<unknown>> = []
+  const fake = await fakeServer(t, (_request, response) => { closed.push(once(response, 'close')); response.writeHead(503).write('on and') })
+  await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'status 503' })
+  await Promise.all(closed)
+})
+
+t.test('a call leaves nothing behind on the caller\'s signal', async t => {
+  for (const answer of [json({}), json({}, 503), raw('junk'), junk['a reset'] ?? json({})]) {
+    const { signal } = new AbortController()
+    const fake = await fakeServer(t, answer)
+    await requestJson(fake.url, { signal }).catch(() => {})
+    t.equal(fake.calls.length, 1)
+    t.strictSame(getEventListeners(signal, 'abort'), [])
+  }
+})
+
 const endless: Record<string, Handler> = {
   'a hang before the status': () => {},
   'a hang before the body': (_request, response) => { response.writeHead(200).flushHeaders() },
@@ -98,10 +150,13 @@ const endless: Record<string, Handler> = {
 }
 
 for (const [name, answer] of Object.entries(endless)) {
-  t.test(`${name} ends with the caller's signal`, async t => {
+  t.test(`${name} ends with the caller's signal, and so does its connection`, async t => {
     const controller = new AbortController()
-    const fake = await fakeServer(t, (request, response, body) => { answer(request, response, body); setImmediate(() => controller.abort()) })
+    const closed: Array<Promise<unknown>> = []
+    const fake = await fakeServer(t, (request, response, body) => { closed.push(once(response, 'close')); answer(request, response, body); setImmediate(() => controller.abort()) })
     await t.rejects(requestJson(fake.url, { signal: controller.signal }), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+    t.equal(closed.length, 1)
+    await Promise.all(closed)
   })
 }
 

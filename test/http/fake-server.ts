@@ -10,11 +10,14 @@ export interface FakeServer {
   calls: string[]
   requests: Array<{ method: string, url: URL, headers: IncomingMessage['headers'], body: string }>
   answer: Handler
+  /** Opened so far. */
+  connections: () => number
 }
 
 /** A provider on loopback whose behaviour a test exchanges at any time; it ends with the test. */
 export async function fakeServer (t: Test, answer: Handler): Promise<FakeServer> {
-  const fake: FakeServer = { url: '', calls: [], requests: [], answer }
+  let connections = 0
+  const fake: FakeServer = { url: '', calls: [], requests: [], answer, connections: () => connections }
   const server = createServer((request, response) => {
     let body = ''
     request.setEncoding('utf8').on('data', chunk => { body += chunk }).on('end', () => {
@@ -25,7 +28,7 @@ export async function fakeServer (t: Test, answer: Handler): Promise<FakeServer>
       fake.answer(request, response, body)
     })
   })
-  server.listen(0, '127.0.0.1')
+  server.on('connection', () => { connections++ }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   fake.url = typeof address === 'object' && address !== null ? `http://127.0.0.1:${address.port}` : ''
