@@ -14,7 +14,7 @@ export function parseBodiesOfSdks (scope: FastifyInstance): void {
 }
 
 function readJsonOrArray (text: string): Body {
-  return Array.isArray(JSON.parse(text)) ? {} : readJson(text)
+  return Array.isArray(JSON.parse(text)) ? readJson('') : readJson(text)
 }
 
 // As Fastify refuses a type that it has no parser for.

@@ -17,10 +17,10 @@ const carriers: ReadonlyArray<readonly [GrantType, string]> = [
  * @throws errors.GrantRejectedError where there is none
  */
 export function chooseGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
-  const carrier = carriers.find(([type, name]) => accepts.includes(type) && members.has(name))
+  const carrier = carriers.find(([type, name]) => accepts.includes(type) && members[name] !== undefined)
   if (carrier === undefined) throw new errors.GrantRejectedError('no grant of a kind that the provider takes')
   const [type, name] = carrier
-  const token = members.get(name)
+  const token = members[name]
   if (typeof token !== 'string' || token === '') throw new errors.GrantRejectedError(`${name} is not a non-empty string`)
   return readGrantOf(type, token, members)
 }

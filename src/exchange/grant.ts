@@ -3,8 +3,8 @@ import type { AuthorizationGrant, GrantType } from '../identity.js'
 
 const grantTypes = ['access_token', 'id_token', 'authorization_code'] as const satisfies readonly GrantType[]
 
-/** The members of a request's body. Nothing here is inherited, whatever the client sent. */
-export type Members = ReadonlyMap<string, unknown>
+/** The members of a request's body, without a prototype: what a client left out is undefined here. */
+export type Members = Readonly<Record<string, unknown>>
 
 /**
  * The authorization grant in a body: exactly one, of a kind that the provider takes. Other members are not read.
@@ -12,7 +12,7 @@ export type Members = ReadonlyMap<string, unknown>
  * @throws errors.RequestInvalidError
  */
 export function readGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
-  const [type, another] = grantTypes.filter(name => members.has(name))
+  const [type, another] = grantTypes.filter(name => members[name] !== undefined)
   if (type === undefined || another !== undefined) throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
   if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
   return readGrantOf(type, text(members, type), members)
@@ -23,14 +23,14 @@ export function readGrantOf (type: GrantType, token: string, members: Members): 
   return {
     type,
     token,
-    ...(members.has('nonce') && { nonce: text(members, 'nonce') }),
-    ...(members.has('redirect_uri') && { redirectUri: text(members, 'redirect_uri') }),
-    ...(members.has('code_verifier') && { codeVerifier: text(members, 'code_verifier') })
+    ...(members.nonce !== undefined && { nonce: text(members, 'nonce') }),
+    ...(members.redirect_uri !== undefined && { redirectUri: text(members, 'redirect_uri') }),
+    ...(members.code_verifier !== undefined && { codeVerifier: text(members, 'code_verifier') })
   }
 }
 
 function text (members: Members, name: string): string {
-  const value = members.get(name)
+  const value = members[name]
   if (typeof value !== 'string' || value === '') throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
   return value
 }

@@ -18,8 +18,8 @@ export function logoutRoute (scope: FastifyInstance, { sessions, requireUser, co
   scope.post('/logout', { bodyLimit, config, onRequest: requireUser }, async (request, reply) => {
     const { user } = request.auth
     if (user === null) throw new errors.CredentialMissingError()
-    const members = membersOf(request.body)
-    await end(sessions, user, members.has('scope') ? members.get('scope') : 'this')
+    const { scope: ending = 'this' } = membersOf(request.body)
+    await end(sessions, user, ending)
     return await reply.code(204).send()
   })
 }

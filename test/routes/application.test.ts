@@ -164,6 +164,23 @@ t.test('hooks of the application may read the body and replace it', async t => {
   await app.close()
 })
 
+t.test('what a body that a hook has set inherits is no member of it', async t => {
+  const rows: Array<[string, () => unknown, number]> = [
+    ['inherited', () => Object.create({ access_token: 'good' }), 400],
+    ['a getter of a class', () => new class { get access_token () { return 'good' } }(), 400],
+    ['undefined, as if it were not there', () => ({ access_token: undefined, id_token: undefined }), 400],
+    ['undefined beside a grant', () => ({ access_token: 'good', nonce: undefined }), 200],
+    ['an array', () => ['good'], 400],
+    ['a map', () => new Map([['access_token', 'good']]), 400],
+    ['nothing', () => undefined, 400]
+  ]
+  for (const [name, body, status] of rows) {
+    const { app, login } = await loginServer({}, { prepare: app => app.addHook('preValidation', async request => { request.body = body() }) })
+    t.equal((await login({ access_token: 'good' })).statusCode, status, name)
+    await app.close()
+  }
+})
+
 t.test('an application below a prefix, with a small body limit and a strict router', async t => {
   const { app, login } = await loginServer({}, { server: { bodyLimit: 10, routerOptions: { ignoreTrailingSlash: true, caseSensitive: true } } })
   t.equal((await login({ access_token: 'good' })).statusCode, 200, 'the limit of the login is its own')

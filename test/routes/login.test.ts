@@ -102,6 +102,8 @@ t.test('400: a body that is malformed, or is no single grant of a kind that the 
     ...values.map(value => [`access_token ${JSON.stringify(value)}`, JSON.stringify({ access_token: value }), json] as [string, string, typeof json]),
     ...['nonce', 'redirect_uri', 'code_verifier'].flatMap(name => values.map(value => [`${name} ${JSON.stringify(value)}`, JSON.stringify({ access_token: 'good', [name]: value }), json] as [string, string, typeof json])),
     ['a member twice', '{"access_token":"good","access_token":"good"}', json],
+    ['a member twice, a colon in a string', '{"access_token" :"good","nonce":"\\":","access_token":"evil"}', json],
+    ['a member twice, an address in a string', '{"access_token":"x:/","access_token":"good"}', json],
     ['a member twice, once escaped', '{"access_token":"good","\\u0061ccess_token":"evil"}', json],
     ['an unknown member twice', '{"x":"{\\"[","x":2,"access_token":"good"}', json],
     ['in a prototype', '{"__proto__":{"access_token":"good"}}', json],
