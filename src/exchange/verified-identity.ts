@@ -57,7 +57,8 @@ function frozenRecord (value: Readonly<Record<string, unknown>>): Readonly<Recor
   const copy: Record<string, unknown> = { ...value }
   for (const name of Object.keys(copy)) {
     const member = copy[name]
-    if (typeof member === 'object' && member !== null) Object.defineProperty(copy, name, { value: frozenCopy(member) })
+    // An own member each, `__proto__` too: assigning changes that, and no prototype.
+    if (typeof member === 'object' && member !== null) copy[name] = frozenCopy(member)
   }
   return Object.freeze(copy)
 }

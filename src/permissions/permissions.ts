@@ -53,9 +53,14 @@ export const reservedClaims: ReadonlySet<string> = new Set([
  */
 export function readPermissions (answer: unknown): GrantedPermissions {
   if (!isObject(answer)) throw new errors.OptionInvalidError('permissions must be an object')
-  const { level = 'authenticated', permissions = [], userId = null, claims = {} } = answer
+  const { level = 'authenticated', permissions, userId = null, claims } = answer
   if (!isUserLevel(level)) throw new errors.OptionInvalidError("level must be 'authenticated' or 'admin'")
-  return { level, permissions: readNames(permissions), userId: readUserId(userId), claims: readClaims(claims) }
+  return {
+    level,
+    permissions: permissions === undefined ? [] : readNames(permissions),
+    userId: readUserId(userId),
+    claims: claims === undefined ? {} : readClaims(claims)
+  }
 }
 
 function readNames (value: unknown): readonly string[] {
