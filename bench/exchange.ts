@@ -7,7 +7,7 @@ import { Agent, request } from 'undici'
 import { tokenExchange } from 'fastify-token-exchange'
 import { facebook, google } from 'fastify-token-exchange/providers'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
-import { compare, measure, serveUntilDisconnected } from './load.js'
+import { compare, serveUntilDisconnected } from './load.js'
 
 // Exchanges per second, beside a hand-written Fastify route of jose + @fastify/jwt that makes the same checks,
 // in one run. The identity server runs in the parent: what it costs falls on both alike.
@@ -84,8 +84,7 @@ async function run (): Promise<void> {
     idToken: await idp.google.idToken({ sub: '1' })
   }
   console.log(`node ${process.version}, median of ${rounds} rounds of ${seconds} s, relative to the route by hand\n`)
-  const script = fileURLToPath(import.meta.url)
-  await compare(names, { base: name => `${name.split(',')[0] ?? ''}, by hand`, rounds, once: name => measure(script, name, { connections: 20, seconds, env: { LOGIN: JSON.stringify(login) } }) })
+  await compare(names, { script: fileURLToPath(import.meta.url), base: name => `${name.split(',')[0] ?? ''}, by hand`, rounds, seconds, load: { connections: 20, env: { LOGIN: JSON.stringify(login) } } })
   await idp.close()
 }
 

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { tokenExchange, type TokenExchangeOptions } from 'fastify-token-exchange'
-import { compare, measure, serveUntilDisconnected } from './load.js'
+import { compare, serveUntilDisconnected } from './load.js'
 
 // Throughput of a guarded GET relative to a bare Fastify route, with 1,000 users in turn, in one run.
 // Each case is measured several times, alternating with the bare route, and the median ratio is printed.
@@ -84,6 +84,5 @@ if (process.argv[2] === 'serve') {
   await serve(process.argv[3] ?? '')
 } else {
   console.log(`node ${process.version}, ${users} users, median of ${rounds} rounds of ${seconds} s, relative to the bare route\n`)
-  const script = fileURLToPath(import.meta.url)
-  await compare(cases.map(({ name }) => name), { base: () => 'bare', rounds, once: name => measure(script, name, { connections: 50, seconds }) })
+  await compare(cases.map(({ name }) => name), { script: fileURLToPath(import.meta.url), base: () => 'bare', rounds, seconds, load: { connections: 50 } })
 }
