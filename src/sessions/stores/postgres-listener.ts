@@ -1,8 +1,9 @@
-import type { PostgresPool } from './postgres.js'
-
 const RETRY = 1000
 /** Milliseconds between two looks at whether the application is ending its pool. */
 const LOOK = 500
+
+/** A pool that can lend a connection for long; PGlite has none to lend. */
+interface LendingPool { connect? (): Promise<unknown> }
 
 interface ListeningClient {
   query (text: string): Promise<unknown>
@@ -15,7 +16,7 @@ interface ListeningClient {
  * Holds one connection of the pool and calls `wake` at each notification; a lost one is taken anew.
  * A pool of one connection is left alone: its queries would never run.
  */
-export function postgresListener (pool: PostgresPool, channel: string, wake: () => void): () => void {
+export function postgresListener (pool: LendingPool, channel: string, wake: () => void): () => void {
   let client: ListeningClient | undefined
   let timer: NodeJS.Timeout | undefined
   let stopped = false
