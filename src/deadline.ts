@@ -6,7 +6,7 @@ export class DeadlineExceeded extends Error {
   }
 }
 
-/** What the work may heed. The signal is made when it is asked for: most lookups never do, and it costs more than they. */
+/** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more than they. */
 export interface Deadline { readonly signal: AbortSignal }
 
 /** Work that somebody else does (a provider, an application's lookup), each within a total time. */
@@ -33,7 +33,7 @@ export function createDeadlines (): Deadlines {
       const timer = setTimeout(() => end(`not done within ${milliseconds} ms`), milliseconds)
       running.add(end)
       if (closed) end('the server is closing')
-      new Promise<T>(resolve => resolve(work({ get signal () { return controller.signal } }))).then(
+      new Promise<T>(resolve => resolve(work(controller))).then(
         answer => { forget(); resolve(answer) },
         error => { forget(); reject(error) }
       )

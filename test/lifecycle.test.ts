@@ -72,6 +72,34 @@ t.test('the plugin twice in one scope does not start', async t => {
   await t.rejects(async () => { await app.ready() })
 })
 
+t.test('a deadline holds for everything that can be waited for', async t => {
+  const never = new Promise<never>(() => {})
+  const rows: Array<[string, () => unknown]> = [
+    ['a promise', () => never],
+    ['a thenable', () => ({ then () {} })],
+    ['a function that is one, as clients of databases and services answer', () => Object.assign(() => {}, { then () {} })],
+    ['a thenable of another', () => ({ then (resolve: (value: unknown) => void) { resolve(never) } })]
+  ]
+  for (const [name, work] of rows) await t.rejects(createDeadlines().within(1, work), DeadlineExceeded, name)
+})
+
+t.test('work that is over has no deadline any more', async t => {
+  const rows: Array<[string, () => unknown]> = [
+    ['it answered', async () => 7],
+    ['it answered at once', () => 7],
+    ['it failed', async () => { throw new Error('mine') }],
+    ['it failed at once', () => { throw new Error('mine') }],
+    ['it failed as a thenable', () => ({ then () { throw new Error('mine') } })]
+  ]
+  for (const [name, work] of rows) {
+    const { within, close } = createDeadlines()
+    let signal: AbortSignal | undefined
+    await within(60_000, deadline => { signal = deadline.signal; return work() }).catch(error => t.match(error, { message: 'mine' }))
+    close()
+    t.equal(signal?.aborted, false, name)
+  }
+})
+
 t.test('a deadline: what the work answers, or the end of patience', async t => {
   const { within, close, isClosed } = createDeadlines()
   t.equal(await within(60_000, () => 7), 7)

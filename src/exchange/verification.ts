@@ -5,7 +5,7 @@ import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, Ide
 import { readIdentity, type Verified } from './verified-identity.js'
 
 /** Asks one provider something, within its deadline and its share of the server. */
-export type Inquiry = <Answer>(ask: (deadline: Deadline) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
+export type Inquiry = <Answer>(ask: (context: Deadline) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
 
 /** Asks one provider whether a grant is good. */
 export type Verification = (grant: AuthorizationGrant, log: FastifyBaseLogger) => Promise<Verified>
@@ -33,7 +33,7 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
     if (inFlight >= concurrency) throw new errors.OverloadedError()
     inFlight++
     try {
-      return await deadlines.within(milliseconds, ask)
+      return await deadlines.within(milliseconds, ({ signal }) => ask({ signal }))
     } catch (thrown) {
       throw refusalOf(thrown, name, log)
     } finally {
@@ -43,7 +43,7 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
 }
 
 export function createVerification (name: string, provider: IdentityProvider, inquire: Inquiry): Verification {
-  return (grant, log) => inquire(async deadline => readIdentity(name, await provider.verify(grant, deadline)), log)
+  return (grant, log) => inquire(async context => readIdentity(name, await provider.verify(grant, context)), log)
 }
 
 /** Null for a provider that offers no login by redirect. */
@@ -51,7 +51,7 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
   if (provider.authorizationUrl === undefined || provider.redeem === undefined) return null
   return {
     authorizationUrl: (request, log) => inquire(async () => readUrl(await provider.authorizationUrl?.(request)), log),
-    redeem: (answer, log) => inquire(async deadline => readIdentity(name, await provider.redeem?.(answer, deadline)), log)
+    redeem: (answer, log) => inquire(async context => readIdentity(name, await provider.redeem?.(answer, context)), log)
   }
 }
 

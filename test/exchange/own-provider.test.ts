@@ -163,6 +163,20 @@ t.test('verify is called on its object', async t => {
   await app.close()
 })
 
+t.test('a provider may hand on the context as it is, as a copy, or with more in it', async t => {
+  for (const handOn of [(context: object) => context, (context: object) => ({ ...context }), (context: object) => Object.create(context)]) {
+    const inner = ownProvider(async (_grant, { signal }) => ({ subject: signal.aborted ? 'aborted' : '7', clientId: 'app' }))
+    const { app, login } = await loginServer({ providers: { own: ownProvider((grant, context) => inner.verify(grant, handOn(context))) } })
+    t.equal((await login({ access_token: 'good' })).json().user.userId, 'own:7')
+    await app.close()
+  }
+  const seen: string[][] = []
+  const { app, login } = await loginServer({ providers: { own: ownProvider((_grant, context) => { seen.push(Object.keys(context)); return { subject: '7' } }) } })
+  await login({ access_token: 'good' })
+  t.strictSame(seen, [['signal']])
+  await app.close()
+})
+
 t.test('a verification that never settles ends at providerTimeout, its signal aborted', async t => {
   let signal: AbortSignal | undefined
   const { app, login, log } = await loginServer({
