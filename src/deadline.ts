@@ -6,6 +6,13 @@ export class DeadlineExceeded extends Error {
   }
 }
 
+/** Nobody waits any more: what runs on behalf of requests can end. */
+export class ServerClosing extends DeadlineExceeded {
+  constructor () {
+    super('the server is closing')
+  }
+}
+
 /** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more than they. */
 export interface Deadline { readonly signal: AbortSignal }
 
@@ -24,22 +31,21 @@ export interface Deadlines {
 // A plain set of what to end: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20,
 // and a listener on each signal would cost more than all the rest.
 export function createDeadlines (): Deadlines {
-  const running = new Set<(why: string) => void>()
+  const running = new Set<(reason: DeadlineExceeded) => void>()
   let closed = false
 
   function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const controller = new AbortController()
-      const timer = setTimeout(() => end(`not done within ${milliseconds} ms`), milliseconds)
+      const timer = setTimeout(() => end(new DeadlineExceeded(`not done within ${milliseconds} ms`)), milliseconds)
       running.add(end)
-      if (closed) end('the server is closing')
+      if (closed) end(new ServerClosing())
       new Promise<T>(resolve => resolve(work(controller))).then(
         answer => { forget(); resolve(answer) },
         error => { forget(); reject(error) }
       )
 
-      function end (why: string): void {
-        const reason = new DeadlineExceeded(why)
+      function end (reason: DeadlineExceeded): void {
         forget()
         reject(reason)
         controller.abort(reason)
@@ -54,7 +60,7 @@ export function createDeadlines (): Deadlines {
 
   function close (): void {
     closed = true
-    for (const end of running) end('the server is closing')
+    for (const end of running) end(new ServerClosing())
   }
 
   return { within, close, isClosed: () => closed }

@@ -1,14 +1,15 @@
-// Run by lifecycle.test.ts as a process of its own: a server whose provider or lookup hangs, an app that keeps its
-// connection, and close() in the middle. It must end by itself, with what it saw as its last words.
+// Run by lifecycle.test.ts as a process of its own: a server whose provider, lookup or key endpoint hangs, an app that
+// keeps its connection, and close() in the middle. It must end by itself, with what it saw as its last words.
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import Fastify from 'fastify'
 import { tokenExchange } from '../src/plugin.js'
+import { google } from '../src/providers/google.js'
 import type { TokenExchangeOptions } from '../src/options.js'
 import { issuer, ownProvider, secret } from './routes/login-server.js'
 
-const [hangs, handler] = process.argv.slice(2)
+const [hangs = '', handler, jwks = 'http://127.0.0.1:9'] = process.argv.slice(2)
 const unhandled: string[] = []
 process.on('unhandledRejection', thrown => unhandled.push(String(thrown)))
 
@@ -19,8 +20,17 @@ const hang = (): Promise<never> => new Promise((_resolve, reject) => {
   late.push(() => reject(new Error('long after everybody left')))
   begin()
 })
-const forever = { providerTimeout: 60_000, lookupTimeout: 60_000 }
-const options: Partial<TokenExchangeOptions> = hangs === 'provider' ? { ...forever, providers: { own: ownProvider(hang) } } : { ...forever, permissions: hang }
+/** Its signature is looked at when the keys have come, which is never. */
+const now = Math.floor(Date.now() / 1000)
+const idToken = [{ alg: 'RS256', kid: 'one' }, { iss: 'https://accounts.google.com', aud: 'app', sub: '10158', iat: now, exp: now + 60 }, 0]
+  .map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+const { verify } = google({ clientIds: ['app'], endpoints: { jwks } })
+const hanging: Record<string, Partial<TokenExchangeOptions>> = {
+  provider: { providers: { own: ownProvider(hang) } },
+  lookup: { permissions: hang },
+  keys: { providers: { own: { accepts: ['access_token'], verify: ({ token }, context) => { begin(); return verify({ type: 'id_token', token }, context) } } } }
+}
+const options: Partial<TokenExchangeOptions> = { providerTimeout: 60_000, lookupTimeout: 60_000, ...hanging[hangs] }
 
 const app = Fastify()
 if (handler === 'slow-handler') {
@@ -43,7 +53,7 @@ const answered = new Promise<object>((resolve, reject) => {
     answer.on('end', () => resolve({ status: answer.statusCode, headers: answer.headers, body: JSON.parse(body) }))
   })
   call.on('error', reject)
-  call.end('{"access_token":"good"}')
+  call.end(JSON.stringify({ access_token: hangs === 'keys' ? idToken : 'good' }))
 })
 
 await begun

@@ -5,6 +5,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { createDeadlines, DeadlineExceeded } from '../src/deadline.js'
 import { tokenExchange } from '../src/plugin.js'
+import { fakeServer } from './http/fake-server.js'
 import { issuer, loginServer, ownProvider, secret } from './routes/login-server.js'
 
 const execute = promisify(execFile)
@@ -13,6 +14,7 @@ const script = fileURLToPath(new URL('./lifecycle-server.ts', import.meta.url))
 const rows: Array<[string, string, string]> = [
   ['provider', '', 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
   ['lookup', '', 'AUTH_ERR_LOOKUP_FAILED'],
+  ['keys', '', 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
   ['provider', 'slow-handler', 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
   ['lookup', 'slow-handler', 'AUTH_ERR_LOOKUP_FAILED']
 ]
@@ -20,7 +22,8 @@ const rows: Array<[string, string, string]> = [
 for (const [hangs, handler, code] of rows) {
   t.test(`close() with a hung ${hangs}, a connection that is kept alive ${handler === '' ? '' : 'and a slow error handler'}: it ends, and nothing is left`, async t => {
     // The process must end by itself: the time limit, less than any keep-alive or timeout in it, kills it otherwise.
-    const { stdout } = await execute(process.execPath, ['--import=tsx', script, hangs, handler], { timeout: 20_000, killSignal: 'SIGKILL' })
+    const hung = await fakeServer(t, () => {})
+    const { stdout } = await execute(process.execPath, ['--import=tsx', script, hangs, handler, hung.url], { timeout: 20_000, killSignal: 'SIGKILL' })
     const { answer, unhandled, resources } = JSON.parse(stdout)
     t.match(answer, { status: 503, body: { code }, headers: { 'cache-control': 'no-store', 'retry-after': '5', connection: 'close' } })
     t.same(unhandled, [], 'no unhandled rejection, also of what rejects later')

@@ -1,5 +1,6 @@
+import { ServerClosing } from '../deadline.js'
 import { codeOf, errors } from '../errors.js'
-import { requestJson } from './client.js'
+import { requestJson, withinTotalTime } from './client.js'
 
 const SECOND = 1000
 const FRESH = 600 * SECOND
@@ -10,10 +11,12 @@ const PATIENCE = SECOND / 2
 
 interface Copy<T> { value: T, fetchedAt: number, etag: string | undefined }
 
+interface Flight { readonly landed: Promise<void>, readonly controller: AbortController, waiting: number }
+
 /**
  * One document of a provider, kept in memory: younger than 10 minutes where the provider can be reached, up to 24
- * hours old while it is down. One fetch at a time, which no single caller's deadline ends; failures are backed off by
- * 1, 2, 4 … 30 s; who misses something in it causes one fetch in 30 s.
+ * hours old while it is down. One fetch at a time, which no caller's deadline ends, but the close of the last server
+ * that waits for it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one fetch in 30 s.
  */
 export class CachedDocument<T> {
   readonly #url: string
@@ -22,7 +25,7 @@ export class CachedDocument<T> {
   #fetches = 0
   #missedAt = -Infinity
   #failures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
-  #flight: Promise<void> | undefined
+  #flight: Flight | undefined
 
   /** @param read makes the value of the body, and throws when it is not what was expected: a failed fetch */
   constructor (url: string, read: (body: unknown) => T) {
@@ -46,7 +49,7 @@ export class CachedDocument<T> {
   async #current (signal: AbortSignal): Promise<T> {
     const older = this.#copyWithin(STALE)
     if (this.#copyWithin(FRESH) === undefined && !this.#isBackingOff()) {
-      await settled(this.#fetchOnce(), signal, older === undefined ? undefined : PATIENCE)
+      await this.#waitForFetch(signal, older === undefined ? undefined : PATIENCE)
     }
     return this.#orUnavailable(this.#copyWithin(STALE))
   }
@@ -56,22 +59,31 @@ export class CachedDocument<T> {
     if (!isCoolingDown && !this.#isBackingOff()) {
       this.#missedAt = Date.now()
       const fetchesBefore = this.#fetches
-      await settled(this.#fetchOnce(), signal)
+      await this.#waitForFetch(signal)
       if (this.#fetches === fetchesBefore) return this.#orUnavailable(undefined)
     }
     return this.#orUnavailable(this.#failures.count === 0 ? this.#copy : undefined)
   }
 
-  #fetchOnce (): Promise<void> {
-    this.#flight ??= this.#fetch()
-      .catch(error => { this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonOf(error) } })
-      .finally(() => { this.#flight = undefined })
-    return this.#flight
+  async #waitForFetch (signal: AbortSignal, patience?: number): Promise<void> {
+    const flight = this.#flight ??= this.#takeOff()
+    flight.waiting++
+    await settled(flight.landed, signal, patience)
+    flight.waiting--
+    if (flight.waiting === 0 && signal.reason instanceof ServerClosing) flight.controller.abort(signal.reason)
   }
 
-  async #fetch (): Promise<void> {
+  #takeOff (): Flight {
+    const controller = new AbortController()
+    const landed = withinTotalTime(signal => this.#fetch(signal), controller)
+      .catch(error => { this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonOf(error) } })
+      .finally(() => { this.#flight = undefined })
+    return { landed, controller, waiting: 0 }
+  }
+
+  async #fetch (signal: AbortSignal): Promise<void> {
     const known = this.#copy
-    const { status, headers, body } = await requestJson(this.#url, known?.etag === undefined ? {} : { headers: { 'if-none-match': known.etag } })
+    const { status, headers, body } = await requestJson(this.#url, { signal, ...(known?.etag !== undefined && { headers: { 'if-none-match': known.etag } }) })
     if (status === 304 && known !== undefined) {
       this.#copy = { ...known, fetchedAt: Date.now() }
     } else {

@@ -51,9 +51,12 @@ async function call (url: string, options: JsonRequest, signal: AbortSignal): Pr
   return { status, headers, body: readBody(decodeUtf8(body), status) }
 }
 
-// By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
-async function withinTotalTime<T> (work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController()
+/**
+ * Work of 5 s at most; the controller may end it sooner.
+ *
+ * By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
+ */
+export async function withinTotalTime<T> (work: (signal: AbortSignal) => Promise<T>, controller = new AbortController()): Promise<T> {
   const timer = setTimeout(() => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline')), TOTAL_TIME)
   try {
     return await work(controller.signal)

@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import { mock } from 'node:test'
 import { exportJWK } from 'jose'
 import t from 'tap'
+import { DeadlineExceeded, ServerClosing } from '../../src/deadline.js'
 import { createKeySet } from '../../src/http/key-set.js'
 import { discover } from '../../src/http/discovery.js'
 import { fakeServer, json, raw } from './fake-server.js'
@@ -118,13 +120,52 @@ t.test('a caller waits as long as its own signal, and its end does not end the f
   })
   const keys = createKeySet(fake.url)
   const hasty = new AbortController()
-  const [first, second] = [keys.key('one', 'RS256', hasty.signal), keys.key('one', 'RS256', signal)]
+  const closing = new AbortController()
+  const [first, second, third] = [keys.key('one', 'RS256', hasty.signal), keys.key('one', 'RS256', signal), keys.key('one', 'RS256', closing.signal)]
   await arrived
   hasty.abort()
   await t.rejects(first, UNAVAILABLE)
+  closing.abort(new ServerClosing())
+  await t.rejects(third, UNAVAILABLE, 'nor does the close of another server')
   release()
   await second
   t.equal(fake.calls.length, 1)
+})
+
+t.test('a fetch that nobody has the patience for is still there for the next one', async t => {
+  let release = () => {}
+  const fake = await fakeServer(t, () => {})
+  const arrived = new Promise<void>(resolve => {
+    fake.answer = (request, response, body) => { release = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
+  })
+  const keys = createKeySet(fake.url)
+  const hasty = new AbortController()
+  const first = keys.key('one', 'RS256', hasty.signal)
+  await arrived
+  hasty.abort(new DeadlineExceeded('not done within 100 ms'))
+  await t.rejects(first, UNAVAILABLE)
+  const next = keys.key('one', 'RS256', signal)
+  release()
+  await next
+  t.equal(fake.calls.length, 1)
+})
+
+t.test('the close of the last server that waits ends the fetch', async t => {
+  const fake = await fakeServer(t, () => {})
+  let ended: Promise<unknown> = Promise.resolve()
+  const arrived = new Promise<void>(resolve => { fake.answer = (_request, response) => { ended = once(response, 'close'); resolve() } })
+  const keys = createKeySet(fake.url)
+  const [one, two, hasty] = [new AbortController(), new AbortController(), new AbortController()]
+  const ask = ({ signal }: AbortController) => keys.key('one', 'RS256', signal)
+  const [first, second, third] = [ask(one), ask(two), ask(hasty)]
+  await arrived
+  one.abort(new ServerClosing())
+  await t.rejects(first, UNAVAILABLE)
+  hasty.abort(new DeadlineExceeded('not done within 5000 ms'))
+  await t.rejects(third, UNAVAILABLE)
+  two.abort(new ServerClosing())
+  await t.rejects(second, UNAVAILABLE)
+  await ended
 })
 
 t.test('an ETag is used', async t => {
