@@ -100,7 +100,8 @@ function refusal ({ code, message, is_transient: isTransient }: JsonObject): Err
     return new errors.ProviderUnavailableError('configuration: the Facebook app is configured as a desktop app, its app token is refused')
   }
   if (code === 101) return new errors.ProviderUnavailableError('configuration: error 101, Facebook does not accept this app id and secret')
-  const reason = `error ${exactId(code) ?? 'without a code'}`.slice(0, 40)
+  // A number, and nothing else that the log would repeat.
+  const reason = `error ${typeof code === 'number' ? code : 'without a code'}`
   const isPassing = isTransient === true || PASSING_ERRORS.includes(code)
   return isPassing ? new errors.ProviderUnavailableError(reason) : new errors.GrantRejectedError(reason)
 }

@@ -76,7 +76,8 @@ const rejected: Array<[string, Handler, reason: string]> = [
   ['nobody', graph(undefined, {}), 'me.id'],
   ['error 190', graph(error(190), undefined, 400), 'error 190'],
   ['error 190 at /me', graph(undefined, error(190)), 'error 190'],
-  ['error 100: of another app', graph(error(100), undefined, 400), 'error 100']
+  ['error 100: of another app', graph(error(100), undefined, 400), 'error 100'],
+  ['a code that is none, of which the log repeats nothing', graph({ error: { code: 'ada@example.com', message: 'm' } }, undefined, 400), 'error without a code']
 ]
 for (const [name, answer, reason] of rejected) {
   t.test(`rejected: ${name}`, async t => {
