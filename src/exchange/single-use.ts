@@ -42,13 +42,14 @@ const tolerance = 60
 const longestUse = 24 * 3600
 
 /**
- * By its claims, never by its text, which has many spellings: `jti`, or issuer, subject and `iat`.
+ * By its claims, never by its text, which has many spellings: `jti`, or issuer, subject and `iat`, of which a user may
+ * have two at once for two audiences.
  * What says neither is no ID token; a provider that wants it used once cannot have that.
  */
 function tokenKeys ({ replay }: SingleUsePolicy, { type }: AuthorizationGrant, { provider, claims }: Identity): SpentKey[] {
   if (replay !== 'refuse') return []
-  const { iss = provider, sub, iat, jti, exp } = claims
-  const name = typeof jti === 'string' ? [iss, 'jti', jti] : iat !== undefined && sub !== undefined ? [iss, sub, iat] : null
+  const { iss = provider, sub, iat, aud = null, jti, exp } = claims
+  const name = typeof jti === 'string' && jti !== '' ? [iss, 'jti', jti] : iat !== undefined && sub !== undefined ? [iss, sub, iat, aud] : null
   if (name === null) {
     if (type === 'id_token') throw new errors.ProviderUnavailableError("replay: 'refuse' needs claims with jti, or sub and iat")
     return []

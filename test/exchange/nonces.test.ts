@@ -151,6 +151,24 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
     })
   }
 
+  t.test('an empty jti is none', async t => {
+    const app = await serve(t, { providers: { corp: provider } })
+    const [one, two] = [await idp.oidc.idToken({ sub: 'u7', jti: '' }), await idp.oidc.idToken({ sub: 'u8', jti: '' })]
+    t.equal(await login(app, 'corp', { id_token: one }), 200)
+    t.equal(await login(app, 'corp', { id_token: two }), 200, 'of another user')
+    t.equal(await login(app, 'corp', { id_token: one }), rejected)
+  })
+
+  t.test('two tokens of one second for two apps of the same user are two', async t => {
+    const { apple: { options } } = idp
+    const [ios, web] = ['com.example.ios', 'com.example.web'].map(id => apple({ ...options, clientIds: [id], replay: 'refuse' }))
+    const app = await serve(t, { providers: { ...(ios !== undefined && { ios }), ...(web !== undefined && { web }) } })
+    const claims = { sub: 'u9', jti: undefined, iat: Math.floor(Date.now() / 1000) }
+    t.equal(await login(app, 'ios', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.ios' }) }), 200)
+    t.equal(await login(app, 'web', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.web' }) }), 200)
+    t.equal(await login(app, 'web', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.web' }) }), rejected)
+  })
+
   t.test('an own provider that wants it, and says nothing a token could be known by, is answered 503', async t => {
     const own: IdentityProvider = { accepts: ['id_token'], replay: 'refuse', verify: async () => ({ subject: 'u1' }) }
     const app = await serve(t, { providers: { own } })
