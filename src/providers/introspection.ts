@@ -5,7 +5,7 @@ import { endpointUrl } from '../http/endpoint.js'
 import { isObject, type JsonObject } from '../json.js'
 import { basicAuthorization } from './authorization-code.js'
 import { configuration } from './configuration.js'
-import { standardProfile } from './openid-claims.js'
+import { exactId, standardProfile } from './openid-claims.js'
 
 export interface IntrospectionOptions {
   /** The introspection endpoint; https (http for loopback hosts only). */
@@ -47,6 +47,7 @@ function check ({ active, client_id: clientId, aud, sub, exp, nbf }: JsonObject,
   if (![clientId, aud].flat().includes(audience)) throw new errors.GrantRejectedError('aud')
   if (typeof exp !== 'number' || exp <= now) throw new errors.GrantRejectedError('exp')
   if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= now)) throw new errors.GrantRejectedError('nbf')
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw new errors.GrantRejectedError('sub')
-  return sub
+  const subject = exactId(sub)
+  if (subject === null || subject.length > 255) throw new errors.GrantRejectedError('sub')
+  return subject
 }

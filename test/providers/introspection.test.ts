@@ -17,6 +17,13 @@ t.test('an active token', async t => {
   t.match(fake.requests[0], { method: 'POST', body: 'token=t%26k&token_type_hint=access_token', headers: { authorization: `Basic ${btoa('c%3A1:s%203')}` } })
 })
 
+t.test('a number is an id of exactly these digits', async t => {
+  for (const sub of ['7', '90071992547409931']) {
+    const fake = await fakeServer(t, raw(JSON.stringify({ ...good, sub: 0 }).replace('"sub":0', `"sub":${sub}`)))
+    t.match(await verify(provider(fake), { type: 'access_token', token: 't' }), { subject: sub })
+  }
+})
+
 const REJECTED = 'AUTH_ERR_GRANT_REJECTED'
 const UNAVAILABLE = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 const answers: Array<[Handler | Record<string, unknown>, string]> = [
@@ -26,7 +33,9 @@ const answers: Array<[Handler | Record<string, unknown>, string]> = [
   [{ aud: ['ME'], client_id: 'metoo' }, REJECTED],
   [{ sub: undefined }, REJECTED],
   [{ sub: '' }, REJECTED],
-  [{ sub: 7 }, REJECTED],
+  [{ sub: true }, REJECTED],
+  [{ sub: ['user-1'] }, REJECTED],
+  [{ sub: 1.5 }, REJECTED],
   [{ exp: now - 1 }, REJECTED],
   [{ exp: undefined }, REJECTED],
   [{ exp: String(now + 60) }, REJECTED],
