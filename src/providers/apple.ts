@@ -17,7 +17,7 @@ export interface AppleOptions extends IdTokenOptions {
 }
 
 export interface AppleProvider extends IdentityProvider {
-  /** Ends the user's authorization at Apple, for account deletion. @throws errors.ProviderUnavailableError */
+  /** Ends the user's authorization at Apple, for account deletion. @throws errors.ProviderUnavailableError, errors.OptionInvalidError without a token */
   revoke (refreshToken: string): Promise<void>
 }
 

@@ -93,6 +93,12 @@ t.test('revoke', async t => {
   await t.rejects(provider(fake).revoke('r3fresh'), { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' })
 })
 
+t.test('an account without a token cannot be revoked: that is no success', async t => {
+  const fake = await fakeServer(t, raw(''))
+  for (const token of ['', undefined, null, 5]) await t.rejects(async () => { await Reflect.apply(provider(fake).revoke, undefined, [token]) }, { code: 'AUTH_ERR_OPTION_INVALID' })
+  t.strictSame(fake.calls, [])
+})
+
 t.test('without the key there are no codes and no revocation', async t => {
   const plain = apple({ clientIds: [CLIENT] })
   await t.rejects(verify(plain, code), { code: 'AUTH_ERR_GRANT_REJECTED' })
