@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { mock } from 'node:test'
 import { exportJWK } from 'jose'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { DeadlineExceeded, ServerClosing } from '../../src/deadline.js'
 import { createKeySet } from '../../src/http/key-set.js'
 import { discover } from '../../src/http/discovery.js'
@@ -112,13 +112,18 @@ t.test('a hanging provider delays nobody whose key is known', async t => {
   t.equal(fake.calls.length, 2)
 })
 
-t.test('a caller waits as long as its own signal, and its end does not end the flight of the others', async t => {
-  let release = () => {}
+/** An endpoint whose first answer comes when it is released. */
+async function heldBack (t: Test) {
+  let answer = () => {}
   const fake = await fakeServer(t, () => {})
   const arrived = new Promise<void>(resolve => {
-    fake.answer = (request, response, body) => { release = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
+    fake.answer = (request, response, body) => { answer = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
   })
-  const keys = createKeySet(fake.url)
+  return { fake, keys: createKeySet(fake.url), arrived, release: () => answer() }
+}
+
+t.test('a caller waits as long as its own signal, and its end does not end the flight of the others', async t => {
+  const { fake, keys, arrived, release } = await heldBack(t)
   const hasty = new AbortController()
   const closing = new AbortController()
   const [first, second, third] = [keys.key('one', 'RS256', hasty.signal), keys.key('one', 'RS256', signal), keys.key('one', 'RS256', closing.signal)]
@@ -133,12 +138,7 @@ t.test('a caller waits as long as its own signal, and its end does not end the f
 })
 
 t.test('a fetch that nobody has the patience for is still there for the next one', async t => {
-  let release = () => {}
-  const fake = await fakeServer(t, () => {})
-  const arrived = new Promise<void>(resolve => {
-    fake.answer = (request, response, body) => { release = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
-  })
-  const keys = createKeySet(fake.url)
+  const { fake, keys, arrived, release } = await heldBack(t)
   const hasty = new AbortController()
   const first = keys.key('one', 'RS256', hasty.signal)
   await arrived
