@@ -10,7 +10,13 @@ export class DeadlineExceeded extends Error {
 export class ServerClosing extends DeadlineExceeded {
   constructor () {
     super('the server is closing')
+    this.name = 'ServerClosing'
   }
+}
+
+/** By its name: as CommonJS, the package's entries each have a copy of the class. */
+export function isServerClosing (reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'ServerClosing'
 }
 
 /** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more than they. */

@@ -1,4 +1,4 @@
-import { ServerClosing } from '../deadline.js'
+import { isServerClosing } from '../deadline.js'
 import { codeOf, errors } from '../errors.js'
 import { requestJson, withinTotalTime } from './client.js'
 
@@ -70,7 +70,7 @@ export class CachedDocument<T> {
     flight.waiting++
     await settled(flight.landed, signal, patience)
     flight.waiting--
-    if (flight.waiting === 0 && signal.reason instanceof ServerClosing) flight.controller.abort(signal.reason)
+    if (flight.waiting === 0 && isServerClosing(signal.reason)) flight.controller.abort(signal.reason)
   }
 
   #takeOff (): Flight {
