@@ -1,8 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, TokenExchangeError } from '../errors.js'
-import type { TurnAway } from '../guards/refuse.js'
-
-const retryAfter = '5'
+import { retryAfter, type TurnAway } from '../guards/refuse.js'
 
 /** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. @param statuses that are refusals */
 export function asRefusal (thrown: unknown, statuses: readonly number[] = [403, 404]): unknown {

@@ -1,6 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 
+/** Seconds until a client may try again after an outage. */
+export const retryAfter = '5'
+
 // RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
 const challenges: ReadonlyMap<string | undefined, string> = new Map([
   ['AUTH_ERR_CREDENTIAL_MISSING', 'Bearer'],
@@ -20,7 +23,7 @@ export function challenge (reply: FastifyReply, refusal: unknown): void {
   const value = challenges.get(codeOf(refusal))
   if (value !== undefined) reply.header('www-authenticate', value)
   // RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`).
-  if (codeOf(refusal) === errors.StoreUnavailableError.code) reply.header('retry-after', '5')
+  if (codeOf(refusal) === errors.StoreUnavailableError.code) reply.header('retry-after', retryAfter)
 }
 
 /** Turns a caller away, who has the challenge already. */

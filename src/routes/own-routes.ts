@@ -1,9 +1,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
+import { retryAfter } from '../guards/refuse.js'
 import { applyLogging, type RouteLogging } from '../logging.js'
 import { parseBodiesStrictly } from './bodies.js'
-
-/** Seconds until a client may try again after an outage. */
-const retryAfter = '5'
 
 export interface OwnRouteParts {
   /** Whether the server has begun to close. */
