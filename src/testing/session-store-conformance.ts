@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
-import type { Revocation, Session, SessionStore } from '../sessions/session-store.js'
+import type { SessionStore } from '../sessions/session-store.js'
+import { ofRevocations, ofSpending } from './session-store-list-checks.js'
+import { created, idsOf, ISSUER, newSession, RACERS, randomId, type StoreChecks } from './session-store-samples.js'
 
 /** One check, for any test runner: it rejects when the store does not keep its word. */
 export interface ConformanceCheck {
@@ -19,15 +20,11 @@ export interface ConformanceCheck {
  * @param open the store; called once in each check
  */
 export function sessionStoreConformance (open: () => SessionStore | Promise<SessionStore>): ConformanceCheck[] {
-  const checks: Record<string, (store: SessionStore) => Promise<void>> = { ...ofSessions, ...ofEnds, ...ofRevocations, ...ofSpending }
+  const checks: StoreChecks = { ...ofSessions, ...ofEnds, ...ofRevocations, ...ofSpending }
   return Object.entries(checks).map(([name, check]) => ({ name, run: async () => await check(await open()) }))
 }
 
-const ISSUER = 'https://conformance.example'
-const DAY = 86_400_000
-const RACERS = 20
-
-const ofSessions: Record<string, (store: SessionStore) => Promise<void>> = {
+const ofSessions: StoreChecks = {
   'reads what was created, every member of it': async store => {
     const session = await created(store, { userId: 'ключ "\' {}\\', identity: '{"name":"O\'Brien \\u0000 ✓"}', arrivedAt: 1_700_000_000_123 })
     assert.deepEqual({ ...await store.read(session.id) }, session)
@@ -74,7 +71,7 @@ const ofSessions: Record<string, (store: SessionStore) => Promise<void>> = {
   }
 }
 
-const ofEnds: Record<string, (store: SessionStore) => Promise<void>> = {
+const ofEnds: StoreChecks = {
   'ends the sessions that were named, whatever their version': async store => {
     const session = await created(store)
     const other = await created(store, { userId: session.userId })
@@ -105,100 +102,4 @@ const ofEnds: Record<string, (store: SessionStore) => Promise<void>> = {
     await store.sweep(Date.now())
     assert.equal((await store.read(session.id))?.id, session.id)
   }
-}
-
-const ofRevocations: Record<string, (store: SessionStore) => Promise<void>> = {
-  'hands out revocations in order, each once, from the beginning or from a cursor': async store => {
-    const start = await lastCursor(store)
-    const all = Array.from({ length: 5 }, () => newRevocation())
-    await store.revoke(all.slice(0, 2))
-    await store.revoke(all.slice(2))
-    const { found, cursor } = await revocationsAfter(store, start)
-    assert.deepEqual(found.filter(({ id }) => all.some(mine => mine.id === id)), all)
-    const { found: later } = await revocationsAfter(store, cursor)
-    assert.deepEqual(later.filter(({ id }) => all.some(mine => mine.id === id)), [])
-    const { found: again } = await revocationsAfter(store, null)
-    assert.deepEqual(again.filter(({ id }) => all.some(mine => mine.id === id)), all)
-  },
-  'loses no revocation of writers at once': async store => {
-    let cursor = await lastCursor(store)
-    const all = Array.from({ length: RACERS }, () => newRevocation())
-    const found: Revocation[] = []
-    const writing = Promise.all(all.map(revocation => store.revoke([revocation])))
-    for (let isWriting = true, last = false; !last;) {
-      last = !isWriting
-      const page = await revocationsAfter(store, cursor)
-      found.push(...page.found)
-      cursor = page.cursor
-      isWriting = await Promise.race([writing.then(() => false), new Promise<boolean>(resolve => setImmediate(() => resolve(true)))])
-    }
-    await writing
-    assert.deepEqual(idsOf(found.filter(({ id }) => all.some(mine => mine.id === id))), idsOf(all))
-  }
-}
-
-const ofSpending: Record<string, (store: SessionStore) => Promise<void>> = {
-  'spends a key once': async store => {
-    const key = { key: `nonce ${randomId()}`, expiresAt: Date.now() + DAY }
-    assert.equal(await store.spend([key]), true)
-    assert.equal(await store.spend([key]), false)
-  },
-  'spends all keys or none': async store => {
-    const [first, second, third] = [newKey(), newKey(), newKey()]
-    assert.equal(await store.spend([first]), true)
-    assert.equal(await store.spend([second, first, third]), false)
-    assert.equal(await store.spend([second, third]), true)
-  },
-  'spends nothing for nothing': async store => {
-    assert.equal(await store.spend([]), true)
-  },
-  'lets one of many callers at once spend a key': async store => {
-    const [shared, own] = [newKey(), newKey()]
-    const outcomes = await Promise.all(Array.from({ length: RACERS }, () => store.spend([own, shared])))
-    assert.equal(outcomes.filter(Boolean).length, 1)
-  }
-}
-
-function newSession (different: Partial<Session> = {}): Session {
-  const now = Date.now()
-  const identity = JSON.stringify({ provider: 'conformance', subject: '1', claims: {} })
-  const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
-  const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 30 * DAY }
-  return { id: randomId(), issuer: ISSUER, userId: randomId(), identity, secretId: 'secret', ...counted, ...timed, ...different }
-}
-
-async function created (store: SessionStore, different: Partial<Session> = {}): Promise<Session> {
-  const session = newSession(different)
-  await store.create(session)
-  return session
-}
-
-function newRevocation (): Revocation {
-  const at = Date.now()
-  return { kind: 'session', issuer: ISSUER, id: randomId(), at, expiresAt: at + DAY }
-}
-
-function newKey (): { key: string, expiresAt: number } {
-  return { key: `key ${randomId()}`, expiresAt: Date.now() + DAY }
-}
-
-async function revocationsAfter (store: SessionStore, cursor: string | null): Promise<{ found: Revocation[], cursor: string | null }> {
-  const found: Revocation[] = []
-  for (let page = await store.revocations(cursor); page.revocations.length > 0; page = await store.revocations(cursor)) {
-    found.push(...page.revocations)
-    cursor = page.cursor
-  }
-  return { found, cursor }
-}
-
-async function lastCursor (store: SessionStore): Promise<string | null> {
-  return (await revocationsAfter(store, null)).cursor
-}
-
-function idsOf (all: readonly { id: string }[]): string[] {
-  return all.map(({ id }) => id).sort()
-}
-
-function randomId (): string {
-  return randomBytes(16).toString('base64url')
 }
