@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import t from 'tap'
-import { createDeadlines, DeadlineExceeded } from '../src/deadline.js'
+import { createDeadlines, DeadlineExceeded, ServerClosing } from '../src/deadline.js'
 import { tokenExchange } from '../src/plugin.js'
 import { fakeServer } from './http/fake-server.js'
 import { issuer, loginServer, ownProvider, secret } from './routes/login-server.js'
@@ -113,8 +113,8 @@ t.test('a deadline: what the work answers, or the end of patience', async t => {
   t.equal(isClosed(), false)
   close()
   t.equal(isClosed(), true)
-  for (const work of hung) await t.rejects(work, { message: 'the server is closing' })
+  for (const work of hung) await t.rejects(work, ServerClosing)
   let aborted: boolean | undefined
-  await t.rejects(within(60_000, ({ signal }) => { aborted = signal.aborted; return new Promise(() => {}) }), DeadlineExceeded)
+  await t.rejects(within(60_000, ({ signal }) => { aborted = signal.aborted; return new Promise(() => {}) }), ServerClosing)
   t.equal(aborted, true, 'what begins later is told so')
 })
