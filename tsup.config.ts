@@ -24,10 +24,15 @@ async function emitTypes (): Promise<void> {
   const { status } = spawnSync('npx', ['tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
   if (status !== 0) throw new Error('tsc could not emit the declarations')
   for (const path of declarations('dist')) {
-    writeFileSync(path.replace(/\.d\.ts$/, '.d.cts'), readFileSync(path, 'utf8').replaceAll(/(from '|import\(')(\.[^']*)\.js'/g, "$1$2.cjs'"))
+    writeFileSync(
+      path.replace(/\.d\.ts$/, '.d.cts'),
+      readFileSync(path, 'utf8').replaceAll(/(from '|import\(')(\.[^']*)\.js'/g, "$1$2.cjs'")
+    )
   }
 }
 
 function declarations (folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('.d.ts')).map(path => join(folder, path))
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.d.ts'))
+    .map(path => join(folder, path))
 }

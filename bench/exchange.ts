@@ -17,7 +17,12 @@ const rounds = Number(process.env.ROUNDS ?? 7)
 const seconds = Number(process.env.SECONDS ?? 3)
 
 /** What the child is told of the identity server. */
-interface Login { facebook: { appId: string, appSecret: string, endpoints: { graph: string } }, accessToken: string, google: { clientIds: string[], endpoints: { jwks: string } }, idToken: string }
+interface Login {
+  facebook: { appId: string; appSecret: string; endpoints: { graph: string } }
+  accessToken: string
+  google: { clientIds: string[]; endpoints: { jwks: string } }
+  idToken: string
+}
 
 const names = ['google, by hand', 'google', 'facebook, by hand', 'facebook']
 
@@ -37,13 +42,36 @@ async function byHand (app: FastifyInstance, login: Login): Promise<void> {
   const body = { type: 'object', properties: { access_token: { type: 'string' }, id_token: { type: 'string' } } }
 
   function answer (provider: string, subject: string, clientId: string) {
-    const token = app.jwt.sign({ iss: issuer, aud: issuer, sub: `${provider}:${subject}`, client_id: clientId, jti: randomBytes(16).toString('hex'), idp: provider, level: 'authenticated', permissions: [] }, { expiresIn: '1h' })
-    return { access_token: token, token_type: 'Bearer', expires_in: 3600, user: { userId: `${provider}:${subject}`, provider, level: 'authenticated', permissions: [] }, authenticationToken: token }
+    const token = app.jwt.sign(
+      {
+        iss: issuer,
+        aud: issuer,
+        sub: `${provider}:${subject}`,
+        client_id: clientId,
+        jti: randomBytes(16).toString('hex'),
+        idp: provider,
+        level: 'authenticated',
+        permissions: []
+      },
+      { expiresIn: '1h' }
+    )
+    return {
+      access_token: token,
+      token_type: 'Bearer',
+      expires_in: 3600,
+      user: { userId: `${provider}:${subject}`, provider, level: 'authenticated', permissions: [] },
+      authenticationToken: token
+    }
   }
 
   app.post<{ Body: { id_token: string } }>('/login/google', { schema: { body } }, async (request, reply) => {
     const { payload } = await jwtVerify(request.body.id_token, keys, {
-      issuer: ['https://accounts.google.com', 'accounts.google.com'], audience: login.google.clientIds, algorithms: ['RS256'], maxTokenAge: '24h', clockTolerance: 30, requiredClaims: ['sub', 'exp', 'iat']
+      issuer: ['https://accounts.google.com', 'accounts.google.com'],
+      audience: login.google.clientIds,
+      algorithms: ['RS256'],
+      maxTokenAge: '24h',
+      clockTolerance: 30,
+      requiredClaims: ['sub', 'exp', 'iat']
     })
     reply.header('cache-control', 'no-store')
     return answer('google', payload.sub ?? '', String(payload.aud))
@@ -54,10 +82,14 @@ async function byHand (app: FastifyInstance, login: Login): Promise<void> {
     const token = incoming.body.access_token
     const signal = AbortSignal.timeout(5000)
     const call = async (url: string) => JSON.parse(await (await request(url, { dispatcher, signal })).body.text())
-    const { data } = await call(`${graph}/debug_token?${new URLSearchParams({ input_token: token, access_token: `${appId}|${appSecret}` }).toString()}`)
+    const { data } = await call(
+      `${graph}/debug_token?${new URLSearchParams({ input_token: token, access_token: `${appId}|${appSecret}` }).toString()}`
+    )
     if (data.is_valid !== true || data.app_id !== appId || data.type !== 'USER') throw new Error('refused')
     const proof = createHmac('sha256', appSecret).update(token).digest('hex')
-    const me = await call(`${graph}/me?${new URLSearchParams({ fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof }).toString()}`)
+    const me = await call(
+      `${graph}/me?${new URLSearchParams({ fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof }).toString()}`
+    )
     if (me.id !== data.user_id) throw new Error('refused')
     reply.header('cache-control', 'no-store')
     return answer('facebook', me.id, appId)
@@ -71,7 +103,17 @@ async function serve (name: string): Promise<void> {
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const isGoogle = name.startsWith('google')
   const body = JSON.stringify(isGoogle ? { id_token: login.idToken } : { access_token: login.accessToken })
-  await serveUntilDisconnected({ url, requests: [{ method: 'POST', path: `/login/${isGoogle ? 'google' : 'facebook'}`, headers: { 'content-type': 'application/json' }, body }] })
+  await serveUntilDisconnected({
+    url,
+    requests: [
+      {
+        method: 'POST',
+        path: `/login/${isGoogle ? 'google' : 'facebook'}`,
+        headers: { 'content-type': 'application/json' },
+        body
+      }
+    ]
+  })
   await app.close()
 }
 
@@ -84,7 +126,13 @@ async function run (): Promise<void> {
     idToken: await idp.google.idToken({ sub: '1' })
   }
   console.log(`node ${process.version}, median of ${rounds} rounds of ${seconds} s, relative to the route by hand\n`)
-  await compare(names, { script: fileURLToPath(import.meta.url), base: name => `${name.split(',')[0] ?? ''}, by hand`, rounds, seconds, load: { connections: 20, env: { LOGIN: JSON.stringify(login) } } })
+  await compare(names, {
+    script: fileURLToPath(import.meta.url),
+    base: name => `${name.split(',')[0] ?? ''}, by hand`,
+    rounds,
+    seconds,
+    load: { connections: 20, env: { LOGIN: JSON.stringify(login) } }
+  })
   await idp.close()
 }
 

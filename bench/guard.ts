@@ -19,7 +19,10 @@ const pair = {
   private: ed25519.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   public: ed25519.publicKey.export({ type: 'spki', format: 'pem' }).toString()
 }
-const claims = (index: number) => ({ userId: `facebook:1015800000000${index}`, permissions: ['todo:read', 'todo:write'] })
+const claims = (index: number) => ({
+  userId: `facebook:1015800000000${index}`,
+  permissions: ['todo:read', 'todo:write']
+})
 
 type Keys = TokenExchangeOptions['keys']
 
@@ -66,7 +69,17 @@ function theirs (name: string, options: fastifyJwt.FastifyJWTOptions): Case {
     async build (app) {
       await app.register(fastifyJwt, options)
       app.get('/', { onRequest: async request => { await request.jwtVerify() } }, answer)
-      return manyTokens(index => app.jwt.sign({ sub: claims(index).userId, permissions: claims(index).permissions, iss: issuer, jti: randomBytes(16).toString('hex') }, { expiresIn: '1h' }))
+      return manyTokens(index =>
+        app.jwt.sign(
+          {
+            sub: claims(index).userId,
+            permissions: claims(index).permissions,
+            iss: issuer,
+            jti: randomBytes(16).toString('hex')
+          },
+          { expiresIn: '1h' }
+        )
+      )
     }
   }
 }
@@ -76,13 +89,21 @@ async function serve (name: string): Promise<void> {
   const app = Fastify()
   const tokens = await cases.find(one => one.name === name)?.build(app) ?? []
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  await serveUntilDisconnected({ url, requests: tokens.map(token => ({ headers: { authorization: `Bearer ${token}` } })) })
+  await serveUntilDisconnected({
+    url,
+    requests: tokens.map(token => ({ headers: { authorization: `Bearer ${token}` } }))
+  })
   await app.close()
 }
 
 if (process.argv[2] === 'serve') {
   await serve(process.argv[3] ?? '')
 } else {
-  console.log(`node ${process.version}, ${users} users, median of ${rounds} rounds of ${seconds} s, relative to the bare route\n`)
-  await compare(cases.map(({ name }) => name), { script: fileURLToPath(import.meta.url), base: () => 'bare', rounds, seconds, load: { connections: 50 } })
+  console.log(
+    `node ${process.version}, ${users} users, median of ${rounds} rounds of ${seconds} s, relative to the bare route\n`
+  )
+  await compare(
+    cases.map(({ name }) => name),
+    { script: fileURLToPath(import.meta.url), base: () => 'bare', rounds, seconds, load: { connections: 50 } }
+  )
 }

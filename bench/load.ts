@@ -35,7 +35,12 @@ async function start (script: string, name: string, { connections, env = {} }: L
 
   async function load (seconds: number): Promise<Burst> {
     const before = await processorTime(child)
-    const { requests: { total }, non2xx, errors, duration } = await autocannon({ url, connections, duration: seconds, requests })
+    const {
+      requests: { total },
+      non2xx,
+      errors,
+      duration
+    } = await autocannon({ url, connections, duration: seconds, requests })
     if (non2xx + errors > 0) throw new Error(`${name}: ${non2xx} answers were refusals, ${errors} did not come`)
     return { requests: total, clock: duration, processor: (await processorTime(child) - before) / 1e6 }
   }
@@ -67,7 +72,10 @@ export interface Comparison {
 }
 
 /** Measures all, `rounds` times; prints medians, and median and range of each round's ratio to its `base`. */
-export async function compare (names: readonly string[], { script, base, rounds, seconds, load }: Comparison): Promise<void> {
+export async function compare (
+  names: readonly string[],
+  { script, base, rounds, seconds, load }: Comparison
+): Promise<void> {
   const measured = new Map(names.map(name => [name, new Array<Measured>()]))
   for (let round = 0; round < rounds; round++) {
     for (const [name, result] of await measure(script, names, seconds, load)) measured.get(name)?.push(result)
@@ -77,11 +85,18 @@ export async function compare (names: readonly string[], { script, base, rounds,
 }
 
 // A second for each in turn, forwards and then backwards: a machine that others use is not the same for long.
-async function measure (script: string, names: readonly string[], seconds: number, load: LoadOptions): Promise<Map<string, Measured>> {
+async function measure (
+  script: string,
+  names: readonly string[],
+  seconds: number,
+  load: LoadOptions
+): Promise<Map<string, Measured>> {
   const servers: Array<{ name: string, server: Server, bursts: Burst[] }> = []
   for (const name of names) servers.push({ name, server: await start(script, name, load), bursts: [] })
   for (let second = 0; second < seconds; second++) {
-    for (const { server, bursts } of second % 2 === 0 ? servers : servers.toReversed()) bursts.push(await server.load(1))
+    for (const { server, bursts } of second % 2 === 0 ? servers : servers.toReversed()) {
+      bursts.push(await server.load(1))
+    }
   }
   for (const { server } of servers) await server.stop()
   return new Map(servers.map(({ name, bursts }) => [name, total(bursts)]))
@@ -96,7 +111,9 @@ function row (name: string, results: Measured[], base: Measured[]): string {
   const columns = (['perSecond', 'perProcessorSecond'] as const).map(unit => {
     const ratios = results.map((result, round) => result[unit] / (base[round]?.[unit] ?? Number.NaN))
     const range = `${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}`
-    return `${median(results.map(result => result[unit])).toFixed(0).padStart(8)}  ${median(ratios).toFixed(2)} (${range})`
+    return `${median(results.map(result => result[unit]))
+      .toFixed(0)
+      .padStart(8)}  ${median(ratios).toFixed(2)} (${range})`
   })
   return `${name.padEnd(36)} ${columns.join('    ')}`
 }

@@ -27,7 +27,13 @@ const identity: Identity = {
   name: 'Some Body',
   picture: null,
   locale: 'en',
-  claims: { sub: '110169484474386276334', email: 'somebody@example.com', email_verified: true, name: 'Some Body', locale: 'en' }
+  claims: {
+    sub: '110169484474386276334',
+    email: 'somebody@example.com',
+    email_verified: true,
+    name: 'Some Body',
+    locale: 'en'
+  }
 }
 
 interface Subject {
@@ -48,7 +54,14 @@ async function inMemory (): Promise<Subject> {
     return process.memoryUsage().heapUsed
   }
   const limit = async (): Promise<void> => { counters.set('n', (counters.get('n') ?? 0) + 1) }
-  return { name: 'memory', store: memoryStore({ limit: SESSIONS * 2 }), size, limitName: 'Map.set', limit, close: async () => {} }
+  return {
+    name: 'memory',
+    store: memoryStore({ limit: SESSIONS * 2 }),
+    size,
+    limitName: 'Map.set',
+    limit,
+    close: async () => {}
+  }
 }
 
 async function inRedis (): Promise<Subject> {
@@ -71,7 +84,9 @@ async function inPostgres (): Promise<Subject> {
   await pool.query('INSERT INTO counters SELECT id, 0 FROM generate_series(0, 999) AS id')
   const size = async (): Promise<number> => {
     await pool.query('VACUUM token_exchange_sessions')
-    const { rows } = await pool.query<{ size: string }>("SELECT pg_total_relation_size('token_exchange_sessions') AS size")
+    const { rows } = await pool.query<{ size: string }>(
+      "SELECT pg_total_relation_size('token_exchange_sessions') AS size"
+    )
     return Number(rows[0]?.size)
   }
   let id = 0
@@ -99,12 +114,25 @@ function rowOf (number: number, text: string, now: number): Session {
   const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 30 * 86_400_000 }
   // A copy of its own: the rows of a real server do not share one text.
   const own = Buffer.from(text).toString()
-  return { id: randomBytes(16).toString('base64url'), issuer: 'https://api.example.com', userId: `google:${number}`, identity: own, secretId: 'Yl3kq-9A', ...counted, ...timed }
+  return {
+    id: randomBytes(16).toString('base64url'),
+    issuer: 'https://api.example.com',
+    userId: `google:${number}`,
+    identity: own,
+    secretId: 'Yl3kq-9A',
+    ...counted,
+    ...timed
+  }
 }
 
 async function refreshesPerSecond ({ store }: Subject): Promise<number> {
   const options = resolveSessionOptions({ store, secrets: [randomBytes(32).toString('base64url')] }, [])
-  const sessions = createSessions(options, { issuer: 'https://api.example.com', accessTokenLifetime: 3600, clockTolerance: 5, report: () => {} })
+  const sessions = createSessions(options, {
+    issuer: 'https://api.example.com',
+    accessTokenLifetime: 3600,
+    clockTolerance: 5,
+    report: () => {}
+  })
   const lookup = async () => ({ userId: 'google:1' })
   const perSecond = await rate(async () => {
     let { refreshToken } = await sessions.start(identity, 'google:1')
@@ -135,10 +163,21 @@ async function measure (open: () => Promise<Subject>): Promise<Record<string, st
   const refreshes = await refreshesPerSecond(subject)
   const limit = await rate(async () => subject.limit)
   await subject.close()
-  return { store: subject.name, sessions: SESSIONS, 'bytes each': Math.round(bytes), 'refreshes/s': Math.round(refreshes), 'own limit': `${Math.round(limit)} ${subject.limitName}/s`, ratio: (refreshes / limit).toFixed(2) }
+  return {
+    store: subject.name,
+    sessions: SESSIONS,
+    'bytes each': Math.round(bytes),
+    'refreshes/s': Math.round(refreshes),
+    'own limit': `${Math.round(limit)} ${subject.limitName}/s`,
+    ratio: (refreshes / limit).toFixed(2)
+  }
 }
 
-const subjects = [inMemory, ...(redisMissing === false ? [inRedis] : []), ...(postgresMissing === false ? [inPostgres] : [])]
+const subjects = [
+  inMemory,
+  ...(redisMissing === false ? [inRedis] : []),
+  ...(postgresMissing === false ? [inPostgres] : [])
+]
 const table: Record<string, string | number>[] = []
 for (const open of subjects) {
   table.push(await measure(open))

@@ -66,8 +66,13 @@ function connect (connectionString: string): Database {
 }
 
 /** The permission lookup: what the database says of this identity, which it registers at its first login. */
-export async function permissionsOf (database: Database, { provider, subject, name }: Identity): Promise<Permissions | null> {
+export async function permissionsOf (
+  database: Database,
+  { provider, subject, name }: Identity
+): Promise<Permissions | null> {
   await database.query(insertAtFirstLogin, [provider, subject, name])
-  const { rows: [user] } = await database.query<{ level: UserLevel, permissions: string[] }>(selectPermissions, [provider, subject])
+  const {
+    rows: [user]
+  } = await database.query<{ level: UserLevel, permissions: string[] }>(selectPermissions, [provider, subject])
   return user ?? null
 }

@@ -4,7 +4,11 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import Fastify from 'fastify'
 import tokenExchange, { errors, type IdentityProvider } from 'fastify-token-exchange'
 
-const { PORTAL_SECRET = randomBytes(32).toString('hex'), SIGNING_SECRET = randomBytes(32).toString('hex'), PORT = '3000' } = process.env
+const {
+  PORTAL_SECRET = randomBytes(32).toString('hex'),
+  SIGNING_SECRET = randomBytes(32).toString('hex'),
+  PORT = '3000'
+} = process.env
 const macOf = (text: string) => createHmac('sha256', PORTAL_SECRET).update(text).digest()
 
 const portal: IdentityProvider = {
@@ -13,7 +17,9 @@ const portal: IdentityProvider = {
     const [employee = '', expiry = '', mac = ''] = token.split('.')
     const expected = macOf(`${employee}.${expiry}`)
     const presented = Buffer.from(mac, 'base64url')
-    if (presented.length !== expected.length || !timingSafeEqual(presented, expected)) throw new errors.GrantRejectedError('mac')
+    if (presented.length !== expected.length || !timingSafeEqual(presented, expected)) {
+      throw new errors.GrantRejectedError('mac')
+    }
     if (Number(expiry) <= Date.now() / 1000) throw new errors.GrantRejectedError('expired')
     return { subject: employee }
   }
@@ -21,7 +27,9 @@ const portal: IdentityProvider = {
 
 const app = Fastify()
 await app.register(tokenExchange, { issuer: `http://localhost:${PORT}`, keys: SIGNING_SECRET, providers: { portal } })
-app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({ message: `hello, ${request.auth.user?.id}` }))
+app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({
+  message: `hello, ${request.auth.user?.id}`
+}))
 const url = await app.listen({ port: Number(PORT), host: '127.0.0.1' })
 
 const ticket = `e1815.${Math.floor(Date.now() / 1000) + 3600}`

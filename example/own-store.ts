@@ -15,12 +15,22 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
   const query = (text: string, values: unknown[]) => database.query(text, values)
   const readSession = ({ body, ended, version }: Record<string, unknown>): Session =>
     ({ ...JSON.parse(String(body)), ended: ended === true, version: Number(version) })
-  const valuesOf = (session: Session): unknown[] =>
-    [session.id, session.issuer, session.userId, JSON.stringify(session), session.ended, session.version, session.expiresAt]
+  const valuesOf = (session: Session): unknown[] => [
+    session.id,
+    session.issuer,
+    session.userId,
+    JSON.stringify(session),
+    session.ended,
+    session.version,
+    session.expiresAt
+  ]
 
   return {
     async create (session) {
-      await query('INSERT INTO app_session (id, issuer, user_id, body, ended, version, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)', valuesOf(session))
+      await query(
+        'INSERT INTO app_session (id, issuer, user_id, body, ended, version, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)',
+        valuesOf(session)
+      )
     },
     async read (id) {
       const { rows: [row] } = await query('SELECT body, ended, version FROM app_session WHERE id = $1', [id])
@@ -28,12 +38,18 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     },
     // The compare-and-set: of many callers with one version, one finds the row as it was.
     async replace (session) {
-      const { rows } = await query(`UPDATE app_session SET user_id = $3, body = $4, ended = $5, version = $6, expires_at = $7
-        WHERE id = $1 AND issuer = $2 AND version = $6::bigint - 1 RETURNING id`, valuesOf(session))
+      const { rows } = await query(
+        `UPDATE app_session SET user_id = $3, body = $4, ended = $5, version = $6, expires_at = $7
+        WHERE id = $1 AND issuer = $2 AND version = $6::bigint - 1 RETURNING id`,
+        valuesOf(session)
+      )
       return rows.length === 1
     },
     async list (issuer, userId) {
-      const { rows } = await query('SELECT body, ended, version FROM app_session WHERE user_id = $1 AND issuer = $2 AND NOT ended', [userId, issuer])
+      const { rows } = await query(
+        'SELECT body, ended, version FROM app_session WHERE user_id = $1 AND issuer = $2 AND NOT ended',
+        [userId, issuer]
+      )
       return rows.map(readSession)
     },
     async end (ids) {
@@ -41,19 +57,31 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     },
     // The counter's row is locked until the statement has committed: whoever reads number 7 has been able to read 6.
     async revoke (revocations) {
-      await query(`WITH next AS (
+      await query(
+        `WITH next AS (
           INSERT INTO app_counter VALUES ('revocation', 1) ON CONFLICT (name) DO UPDATE SET value = app_counter.value + 1 RETURNING value
-        ) INSERT INTO app_revocation (number, body, at) SELECT value, $1, $2 FROM next`, [JSON.stringify(revocations), Date.now()])
+        ) INSERT INTO app_revocation (number, body, at) SELECT value, $1, $2 FROM next`,
+        [JSON.stringify(revocations), Date.now()]
+      )
     },
     async revocations (cursor) {
-      const { rows } = await query('SELECT number, body FROM app_revocation WHERE number > $1 ORDER BY number LIMIT 1000', [cursor ?? 0])
-      return { revocations: rows.flatMap(({ body }) => JSON.parse(String(body))), cursor: String(rows.at(-1)?.number ?? cursor ?? 0) }
+      const { rows } = await query(
+        'SELECT number, body FROM app_revocation WHERE number > $1 ORDER BY number LIMIT 1000',
+        [cursor ?? 0]
+      )
+      return {
+        revocations: rows.flatMap(({ body }) => JSON.parse(String(body))),
+        cursor: String(rows.at(-1)?.number ?? cursor ?? 0)
+      }
     },
     // All or nothing: a key that is there undoes the whole statement.
     async spend (keys) {
       const inOrder = keys.toSorted((one, other) => one.key < other.key ? -1 : 1)
       try {
-        await query('INSERT INTO app_spent SELECT * FROM unnest($1::text[], $2::bigint[])', [inOrder.map(({ key }) => key), inOrder.map(({ expiresAt }) => expiresAt)])
+        await query('INSERT INTO app_spent SELECT * FROM unnest($1::text[], $2::bigint[])', [
+          inOrder.map(({ key }) => key),
+          inOrder.map(({ expiresAt }) => expiresAt)
+        ])
         return true
       } catch (error) {
         if (error instanceof Error && Reflect.get(error, 'code') === '23505') return false

@@ -57,16 +57,24 @@ await app.register(tokenExchange, {
 })
 
 app.get('/api/everyone', { onRequest: app.requireLevel('everyone') }, () => ({ message: 'Hello, everyone' }))
-app.get('/api/app', { onRequest: app.requireLevel('application') }, ({ auth }) => ({ message: `Hello, application ${auth.application ?? auth.master}` }))
-app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({ message: `Hello, user ${auth.user?.id ?? auth.master}` }))
-app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({ message: `Hello, administrator ${auth.user?.id ?? auth.master}` }))
+app.get('/api/app', { onRequest: app.requireLevel('application') }, ({ auth }) => ({
+  message: `Hello, application ${auth.application ?? auth.master}`
+}))
+app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({
+  message: `Hello, user ${auth.user?.id ?? auth.master}`
+}))
+app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({
+  message: `Hello, administrator ${auth.user?.id ?? auth.master}`
+}))
 
 await todoTable(app, database)
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
 
 const url = await app.listen({ port: Number(PORT), host: HOST })
-console.log(await walkthrough({ url, idp, sessions: sessions.name, applicationKey: APPLICATION_KEY, masterKey: MASTER_KEY }))
+console.log(
+  await walkthrough({ url, idp, sessions: sessions.name, applicationKey: APPLICATION_KEY, masterKey: MASTER_KEY })
+)
 
 function random (): string {
   return randomBytes(32).toString('hex')

@@ -11,5 +11,7 @@ await app.register(tokenExchange, {
   providers: { facebook: facebook({ appId: FACEBOOK_APP_ID, appSecret: FACEBOOK_APP_SECRET }) }
 })
 app.get('/api/everyone', { onRequest: app.requireLevel('everyone') }, () => ({ message: 'hello' }))
-app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({ message: `hello, ${request.auth.user?.id}` }))
+app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({
+  message: `hello, ${request.auth.user?.id}`
+}))
 await app.listen({ port: Number(PORT) })

@@ -47,7 +47,11 @@ export function conditionOf (filter: string, columns: ReadonlyMap<string, Column
   // The parser lets `not` reach as far as it can; in OData it holds for what follows it (Part 2, 5.1.1.14).
   function writeNot (node: Node): string {
     const connective = connectives[node.type]
-    if (connective === undefined) return isWrapper(node) ? writeNot(childOf(node)) : `NOT ${node.type === 'BoolParenExpression' ? write(childOf(node)) : write(node)}`
+    if (connective === undefined) {
+      return isWrapper(node)
+        ? writeNot(childOf(node))
+        : `NOT ${node.type === 'BoolParenExpression' ? write(childOf(node)) : write(node)}`
+    }
     const [left, right] = operandsOf(node)
     return `(${writeNot(left)} ${connective} ${write(right)})`
   }
@@ -66,7 +70,9 @@ export function conditionOf (filter: string, columns: ReadonlyMap<string, Column
   function startsWith ({ value }: Node): string {
     const call = isRecord(value) ? value : {}
     const [column, prefix, ...more] = Array.isArray(call.parameters) ? call.parameters.map(nodeOf) : []
-    if (call.method !== 'startswith' || column === undefined || prefix === undefined || more.length > 0) throw new FilterError('startswith is the only function')
+    if (call.method !== 'startswith' || column === undefined || prefix === undefined || more.length > 0) {
+      throw new FilterError('startswith is the only function')
+    }
     const [name, type] = columnOf(column)
     const start = literalOf(prefix, type)
     if (type !== 'text' || start === null) throw new FilterError('startswith takes a text and a string')
@@ -85,7 +91,9 @@ export function conditionOf (filter: string, columns: ReadonlyMap<string, Column
     if (node.raw === 'null') return null
     if (type === 'boolean' && (node.raw === 'true' || node.raw === 'false')) return node.raw === 'true'
     if (type === 'text' && literal !== undefined) return literal
-    if (type === 'time' && literal !== undefined && Number.isFinite(Date.parse(literal))) return new Date(literal).toISOString()
+    if (type === 'time' && literal !== undefined && Number.isFinite(Date.parse(literal))) {
+      return new Date(literal).toISOString()
+    }
     const number = literal ?? node.raw
     if (type === 'version' && /^\d{1,15}$/.test(number)) return number
     throw new FilterError('the filter compares a column with something of another type')
@@ -100,7 +108,10 @@ export function conditionOf (filter: string, columns: ReadonlyMap<string, Column
 /** Strings are the client's, of any characters; the parser sees their numbers. */
 function takeStrings (filter: string): { text: string, strings: string[] } {
   const strings: string[] = []
-  const text = filter.replace(/(?:\bdatetime(?:offset)?)?'((?:[^']|'')*)'/g, (_whole, inner: string) => `'${strings.push(inner.replaceAll("''", "'")) - 1}'`)
+  const text = filter.replace(
+    /(?:\bdatetime(?:offset)?)?'((?:[^']|'')*)'/g,
+    (_whole, inner: string) => `'${strings.push(inner.replaceAll("''", "'")) - 1}'`
+  )
   return { text: text.trim(), strings }
 }
 
@@ -113,7 +124,13 @@ function parse (text: string): Node {
 }
 
 function isWrapper ({ type, value }: Node): boolean {
-  return type !== 'BoolParenExpression' && type !== 'NotExpression' && comparisons[type] === undefined && isRecord(value) && typeof value.type === 'string'
+  return (
+    type !== 'BoolParenExpression' &&
+    type !== 'NotExpression' &&
+    comparisons[type] === undefined &&
+    isRecord(value) &&
+    typeof value.type === 'string'
+  )
 }
 
 function operandsOf ({ value }: Node): [Node, Node] {
@@ -125,7 +142,9 @@ function childOf ({ value }: Node): Node {
 }
 
 function nodeOf (value: unknown): Node {
-  if (isRecord(value) && typeof value.type === 'string' && typeof value.raw === 'string') return { type: value.type, value: value.value, raw: value.raw }
+  if (isRecord(value) && typeof value.type === 'string' && typeof value.raw === 'string') {
+    return { type: value.type, value: value.value, raw: value.raw }
+  }
   throw new FilterError('the filter is of a form that is not supported')
 }
 

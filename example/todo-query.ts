@@ -2,7 +2,12 @@ import { conditionOf, FilterError, type ColumnType, type Condition } from './tod
 
 /** The columns that clients see, by what they hold. */
 export const columns: ReadonlyMap<string, ColumnType> = new Map([
-  ['id', 'text'], ['text', 'text'], ['complete', 'boolean'], ['createdAt', 'time'], ['updatedAt', 'time'], ['version', 'version']
+  ['id', 'text'],
+  ['text', 'text'],
+  ['complete', 'boolean'],
+  ['createdAt', 'time'],
+  ['updatedAt', 'time'],
+  ['version', 'version']
 ] as const)
 
 /** A read of the table, as far as its query says. */
@@ -29,7 +34,11 @@ export function readTodoQuery (query: Readonly<Record<string, unknown>>, first: 
   return {
     where: filter === null ? null : conditionOf(filter, columns, first),
     orderBy: text(query.$orderby)?.split(',').map(readOrder).join(', ') ?? '"createdAt", "id"',
-    select: text(query.$select)?.split(',').map(name => column(name.trim())).join(', ') ?? [...columns.keys()].map(column).join(', '),
+    select:
+      text(query.$select)
+        ?.split(',')
+        .map(name => column(name.trim()))
+        .join(', ') ?? [...columns.keys()].map(column).join(', '),
     top: Math.min(whole(query.$top) ?? page, longestPage),
     skip: whole(query.$skip) ?? 0,
     isCounted: text(query.$inlinecount) === 'allpages'
@@ -38,7 +47,9 @@ export function readTodoQuery (query: Readonly<Record<string, unknown>>, first: 
 
 function readOrder (order: string): string {
   const [name = '', direction = 'asc', ...more] = order.trim().split(/\s+/)
-  if (more.length > 0 || (direction !== 'asc' && direction !== 'desc')) throw new FilterError('$orderby is a list of columns, each with asc or desc')
+  if (more.length > 0 || (direction !== 'asc' && direction !== 'desc')) {
+    throw new FilterError('$orderby is a list of columns, each with asc or desc')
+  }
   return `${column(name)} ${direction.toUpperCase()}`
 }
 

@@ -18,7 +18,12 @@ const schema = `CREATE TABLE IF NOT EXISTS todoitem (
 )`
 
 /** What each operation asks for, as the scripts of the original had it. */
-const levels = { insert: 'authenticated', read: 'authenticated', update: 'authenticated', delete: 'authenticated' } as const satisfies Record<string, Level>
+const levels = {
+  insert: 'authenticated',
+  read: 'authenticated',
+  update: 'authenticated',
+  delete: 'authenticated'
+} as const satisfies Record<string, Level>
 
 const itself = [...columns.keys()].map(name => `"${name}"`).join(', ')
 // A user's own rows; all of them where there is no owner, which is the master key.
@@ -32,8 +37,12 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
 
   app.post('/tables/todoitem', guard('insert'), async (request, reply) => {
     const { id = randomUUID(), text = null, complete = false } = bodyOf(request)
-    if (typeof id !== 'string' || !/^[^\s/?#"\\]{1,255}$/.test(id)) return refuse(reply, 400, 'id must be a string that fits into a URL')
-    const { rows: [item] } = await database.query<Item>(
+    if (typeof id !== 'string' || !/^[^\s/?#"\\]{1,255}$/.test(id)) {
+      return refuse(reply, 400, 'id must be a string that fits into a URL')
+    }
+    const {
+      rows: [item]
+    } = await database.query<Item>(
       `INSERT INTO todoitem (id, owner, text, complete) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING ${itself}`,
       [id, ownerOf(request) ?? 'operations', readText(text), readComplete(complete)]
     )
@@ -46,9 +55,17 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
     const { where, orderBy, select, top, skip, isCounted } = readTodoQuery(request.query, 2)
     const condition = [own, ...(where === null ? [] : [where.sql])].join(' AND ')
     const values = [ownerOf(request), ...where?.values ?? []]
-    const { rows: results } = await database.query<Item>(`SELECT ${select} FROM todoitem WHERE ${condition} ORDER BY ${orderBy} LIMIT ${top} OFFSET ${skip}`, values)
+    const { rows: results } = await database.query<Item>(
+      `SELECT ${select} FROM todoitem WHERE ${condition} ORDER BY ${orderBy} LIMIT ${top} OFFSET ${skip}`,
+      values
+    )
     if (!isCounted) return results.map(written)
-    const { rows: [total] } = await database.query<{ count: number }>(`SELECT count(*)::integer AS count FROM todoitem WHERE ${condition}`, values)
+    const {
+      rows: [total]
+    } = await database.query<{ count: number }>(
+      `SELECT count(*)::integer AS count FROM todoitem WHERE ${condition}`,
+      values
+    )
     return { count: total?.count ?? 0, results: results.map(written) }
   })
 
@@ -61,10 +78,19 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
 
   app.patch<{ Params: { id: string } }>(one, guard('update'), async (request, reply) => {
     const { text, complete } = bodyOf(request)
-    const { rows: [item] } = await database.query<Item>(
+    const {
+      rows: [item]
+    } = await database.query<Item>(
       `UPDATE todoitem SET text = CASE WHEN $3 THEN $4 ELSE text END, complete = coalesce($5, complete), "updatedAt" = now(), version = version + 1
        WHERE ${own} AND id = $2 AND ($6::bigint IS NULL OR version = $6) RETURNING ${itself}`,
-      [ownerOf(request), request.params.id, text !== undefined, text === undefined ? null : readText(text), complete === undefined ? null : readComplete(complete), versionAsked(request)]
+      [
+        ownerOf(request),
+        request.params.id,
+        text !== undefined,
+        text === undefined ? null : readText(text),
+        complete === undefined ? null : readComplete(complete),
+        versionAsked(request)
+      ]
     )
     return item === undefined ? await conflict(request, reply) : answer(reply, item)
   })
@@ -78,12 +104,20 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
   })
 
   async function find (request: FastifyRequest<{ Params: { id: string } }>): Promise<Item | undefined> {
-    const { rows: [item] } = await database.query<Item>(`SELECT ${itself} FROM todoitem WHERE ${own} AND id = $2`, [ownerOf(request), request.params.id])
+    const {
+      rows: [item]
+    } = await database.query<Item>(`SELECT ${itself} FROM todoitem WHERE ${own} AND id = $2`, [
+      ownerOf(request),
+      request.params.id
+    ])
     return item
   }
 
   // RFC 9110, 13.1.1: the client's version is not the current one, which goes with the answer.
-  async function conflict (request: FastifyRequest<{ Params: { id: string } }>, reply: FastifyReply): Promise<FastifyReply> {
+  async function conflict (
+    request: FastifyRequest<{ Params: { id: string } }>,
+    reply: FastifyReply
+  ): Promise<FastifyReply> {
     const item = await find(request)
     return item === undefined ? refuse(reply, 404, 'There is no such item') : answer(reply.code(412), item)
   }

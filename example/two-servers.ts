@@ -13,11 +13,17 @@ const { REDIS_URL, DATABASE_URL, SIGNING_SECRET = randomBytes(32).toString('hex'
 
 const idp = await startIdentityServer()
 const storage = await connect()
-const servers = [await startServer(storage), await startServer(storage.name === 'memory' ? storage : await connect())] as const
+const servers = [
+  await startServer(storage),
+  await startServer(storage.name === 'memory' ? storage : await connect())
+] as const
 const [first, second] = servers.map(({ url }) => url)
 console.log(`Two servers, ${first} and ${second}, with their sessions in ${storage.name}`)
 
-const login = await fetch(`${first}/login/facebook`, { method: 'POST', body: new URLSearchParams({ access_token: idp.facebook.accessToken() }) })
+const login = await fetch(`${first}/login/facebook`, {
+  method: 'POST',
+  body: new URLSearchParams({ access_token: idp.facebook.accessToken() })
+})
 const tokens = await members(login)
 const headers = { authorization: `Bearer ${tokens.access_token}` }
 console.log(`Log in at the first: ${login.status}`)
@@ -32,7 +38,10 @@ let answer = await ask(second)
 for (; answer.startsWith('200') && performance.now() < loggedOut + 10_000; answer = await ask(second)) await pause(5)
 console.log(`Ask the second: ${answer}, ${Math.ceil(performance.now() - loggedOut)} ms after the logout`)
 
-const refresh = await fetch(`${second}/token`, { method: 'POST', body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: String(tokens.refresh_token) }) })
+const refresh = await fetch(`${second}/token`, {
+  method: 'POST',
+  body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: String(tokens.refresh_token) })
+})
 console.log(`Refresh at the second: ${refresh.status} ${(await members(refresh)).code}`)
 
 for (const { app } of servers) await app.close()

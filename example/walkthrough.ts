@@ -18,9 +18,11 @@ export async function walkthrough ({ url, idp, sessions, applicationKey, masterK
   const ofAnotherApp = `access_token=${idp.facebook.accessToken({}, { appId: '999' })}`
   const withApplicationKey = header('X-ZUMO-APPLICATION', applicationKey)
   const login = (provider: string, grant: string) => request(`${url}/login/${provider}`, `-d ${grant}`)
-  const keepToken = (name: string, grant: string) => `${name}=$(curl -s ${url}/login/facebook -d ${grant} | ${member('access_token')})`
+  const keepToken = (name: string, grant: string) =>
+    `${name}=$(curl -s ${url}/login/facebook -d ${grant} | ${member('access_token')})`
   const refresh = request(`${url}/token`, '-d grant_type=refresh_token', '-d "refresh_token=$REFRESH"')
-  const allFour = (...headers: string[]) => ['everyone', 'app', 'auth', 'admin'].map(api => request(`${url}/api/${api}`, ...headers))
+  const allFour = (...headers: string[]) =>
+    ['everyone', 'app', 'auth', 'admin'].map(api => request(`${url}/api/${api}`, ...headers))
 
   return [
     `The server listens on ${url} and keeps sessions in ${sessions}. Paste these lines into a shell, in this order:`,
@@ -28,27 +30,46 @@ export async function walkthrough ({ url, idp, sessions, applicationKey, masterK
     group('A token that Facebook gave to another app: 401', login('facebook', ofAnotherApp)),
     group('Without a credential: 200 401 401 401', ...allFour()),
     group('With the application key: 200 200 401 401', ...allFour(withApplicationKey)),
-    group('Keep the access token of the user and that of an administrator', keepToken('TOKEN', user), keepToken('ADMIN', admin)),
+    group(
+      'Keep the access token of the user and that of an administrator',
+      keepToken('TOKEN', user),
+      keepToken('ADMIN', admin)
+    ),
     group('With the token of the user: 200 401 200 401', ...allFour(bearer('$TOKEN'))),
-    group('With the application key and the token of the user: 200 200 200 401', ...allFour(withApplicationKey, bearer('$TOKEN'))),
+    group(
+      'With the application key and the token of the user: 200 200 200 401',
+      ...allFour(withApplicationKey, bearer('$TOKEN'))
+    ),
     group('With the token of an administrator: 200 401 200 200', ...allFour(bearer('$ADMIN'))),
     group('With the master key: 200 200 200 200', ...allFour(header('X-ZUMO-MASTER', masterKey))),
     group('With a token that this server did not write: 401 401 401 401', ...allFour(bearer('x$TOKEN'))),
-    group('Log in once more, and keep both tokens of the session',
+    group(
+      'Log in once more, and keep both tokens of the session',
       `SESSION=$(curl -s ${url}/login/facebook -d ${user})`,
       `ACCESS=$(printf %s "$SESSION" | ${member('access_token')})`,
-      `REFRESH=$(printf %s "$SESSION" | ${member('refresh_token')})`),
-    group('New tokens for the refresh token, and the same again for a phone that lost the answer: 200 200', refresh, refresh),
+      `REFRESH=$(printf %s "$SESSION" | ${member('refresh_token')})`
+    ),
+    group(
+      'New tokens for the refresh token, and the same again for a phone that lost the answer: 200 200',
+      refresh,
+      refresh
+    ),
     group('Where this user is logged in: 200', request(`${url}/sessions`, bearer('$ACCESS'))),
-    group('Log out; then both tokens are refused: 204 401 400',
-      request(`${url}/logout`, '-X POST', bearer('$ACCESS')), request(`${url}/api/auth`, bearer('$ACCESS')), refresh),
-    group('Log in with the tokens of other providers: 200 200 200 200 200 200',
+    group(
+      'Log out; then both tokens are refused: 204 401 400',
+      request(`${url}/logout`, '-X POST', bearer('$ACCESS')),
+      request(`${url}/api/auth`, bearer('$ACCESS')),
+      refresh
+    ),
+    group(
+      'Log in with the tokens of other providers: 200 200 200 200 200 200',
       login('google', `id_token=${await idp.google.idToken()}`),
       login('apple', `id_token=${await idp.apple.idToken()}`),
       login('microsoft', `id_token=${await idp.microsoft.idToken()}`),
       login('github', `access_token=${idp.github.accessToken()}`),
       login('oidc', `id_token=${await idp.oidc.idToken()}`),
-      login('introspection', `access_token=${idp.introspection.accessToken()}`))
+      login('introspection', `access_token=${idp.introspection.accessToken()}`)
+    )
   ].join('\n\n')
 }
 

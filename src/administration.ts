@@ -32,7 +32,11 @@ export interface TokenExchange {
   revokeSession (sessionId: string): Promise<void>
 }
 
-export function createAdministration (authenticator: Authenticator, issue: Issuer, sessions: Sessions | null): TokenExchange {
+export function createAdministration (
+  authenticator: Authenticator,
+  issue: Issuer,
+  sessions: Sessions | null
+): TokenExchange {
   return Object.freeze({
     verify (token: unknown): User {
       if (typeof token !== 'string') throw new errors.TokenInvalidError('no string')
@@ -61,6 +65,8 @@ function required (sessions: Sessions | null): Sessions {
 }
 
 function text (value: unknown, name: string): string {
-  if (typeof value !== 'string' || value === '') throw new errors.OptionInvalidError(`${name} must be a non-empty string`)
+  if (typeof value !== 'string' || value === '') {
+    throw new errors.OptionInvalidError(`${name} must be a non-empty string`)
+  }
   return value
 }

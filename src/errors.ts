@@ -63,28 +63,52 @@ export const errors = {
   // the application
   OptionInvalidError: declareForDeveloper('AUTH_ERR_OPTION_INVALID', 500, 'Invalid option'),
   NotGuardedError: declare('AUTH_ERR_NOT_GUARDED', 500, 'request.auth was read on a route that no guard protects'),
-  LookupFailedError: declare('AUTH_ERR_LOOKUP_FAILED', 503, 'The permissions of this user cannot be determined at the moment'),
+  LookupFailedError: declare(
+    'AUTH_ERR_LOOKUP_FAILED',
+    503,
+    'The permissions of this user cannot be determined at the moment'
+  ),
 
   // the client: what it sent
   RequestInvalidError: declare('AUTH_ERR_REQUEST_INVALID', 400, 'The request is malformed'),
-  CredentialMissingError: declare('AUTH_ERR_CREDENTIAL_MISSING', 401, 'A credential that this route asks for is missing'),
+  CredentialMissingError: declare(
+    'AUTH_ERR_CREDENTIAL_MISSING',
+    401,
+    'A credential that this route asks for is missing'
+  ),
   TokenInvalidError: declare('AUTH_ERR_TOKEN_INVALID', 401, 'The access token is invalid'),
   TokenExpiredError: declare('AUTH_ERR_TOKEN_EXPIRED', 401, 'The access token has expired'),
   TokenRevokedError: declare('AUTH_ERR_TOKEN_REVOKED', 401, 'The access token has been revoked'),
   RefreshInvalidError: declare('AUTH_ERR_REFRESH_INVALID', 400, 'The refresh token is invalid'),
-  RefreshReusedError: declare('AUTH_ERR_REFRESH_REUSED', 400, 'The refresh token has been used before; the session has ended'),
+  RefreshReusedError: declare(
+    'AUTH_ERR_REFRESH_REUSED',
+    400,
+    'The refresh token has been used before; the session has ended'
+  ),
   SessionExpiredError: declare('AUTH_ERR_SESSION_EXPIRED', 400, 'The session has expired'),
   SessionRevokedError: declare('AUTH_ERR_SESSION_REVOKED', 400, 'The session has ended'),
 
   // the user: what it may do
-  LevelInsufficientError: declare('AUTH_ERR_LEVEL_INSUFFICIENT', 403, 'This user does not have the level that this route asks for'),
-  PermissionMissingError: declare('AUTH_ERR_PERMISSION_MISSING', 403, 'This user does not have a permission that this route asks for'),
+  LevelInsufficientError: declare(
+    'AUTH_ERR_LEVEL_INSUFFICIENT',
+    403,
+    'This user does not have the level that this route asks for'
+  ),
+  PermissionMissingError: declare(
+    'AUTH_ERR_PERMISSION_MISSING',
+    403,
+    'This user does not have a permission that this route asks for'
+  ),
   AccessDeniedError: declare('AUTH_ERR_ACCESS_DENIED', 403, 'This user has no access'),
 
   // the identity provider
   GrantRejectedError: declare('AUTH_ERR_GRANT_REJECTED', 401, 'The authorization grant was rejected'),
   ProviderUnknownError: declare('AUTH_ERR_PROVIDER_UNKNOWN', 404, 'There is no such identity provider'),
-  ProviderUnavailableError: declare('AUTH_ERR_PROVIDER_UNAVAILABLE', 503, 'The identity provider cannot be reached at the moment'),
+  ProviderUnavailableError: declare(
+    'AUTH_ERR_PROVIDER_UNAVAILABLE',
+    503,
+    'The identity provider cannot be reached at the moment'
+  ),
 
   // this server and its store
   OverloadedError: declare('AUTH_ERR_OVERLOADED', 503, 'Too many logins are in progress'),

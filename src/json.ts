@@ -85,7 +85,9 @@ function createShape () {
     name (literal: string): void {
       const name: unknown = JSON.parse(literal)
       const names = open.at(-1)
-      if (typeof name !== 'string' || names === undefined || names.has(name)) throw new SyntaxError('a member name is repeated')
+      if (typeof name !== 'string' || names === undefined || names.has(name)) {
+        throw new SyntaxError('a member name is repeated')
+      }
       names.add(name)
     }
   }

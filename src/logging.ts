@@ -24,7 +24,9 @@ export function applyLogging (route: RouteOptions, { logLevel, logSerializers }:
  */
 export function readLogging (logLevel: unknown, logSerializers: unknown = {}): RouteLogging {
   if (!isObject(logSerializers)) throw refused('logSerializers', 'must be an object of functions')
-  const serializers = Object.entries(logSerializers).map(([name, serialize]) => [name, readSerializer(serialize, `logSerializers.${name}`)] as const)
+  const serializers = Object.entries(logSerializers).map(
+    ([name, serialize]) => [name, readSerializer(serialize, `logSerializers.${name}`)] as const
+  )
   return {
     ...(logLevel !== undefined && { logLevel: readLogLevel(logLevel) }),
     logSerializers: { req: requestWithoutQuery, ...Object.fromEntries(serializers) }

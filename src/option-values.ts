@@ -15,7 +15,11 @@ export function isDictionary (value: unknown): value is Record<string, unknown> 
 }
 
 /** The members of an object of options, of which each has to be known. */
-export function members<const Name extends string> (value: unknown, path: string, known: readonly Name[]): Partial<Record<Name, unknown>> {
+export function members<const Name extends string> (
+  value: unknown,
+  path: string,
+  known: readonly Name[]
+): Partial<Record<Name, unknown>> {
   if (!isObject(value)) throw refused(path, 'must be an object')
   const unknown = Object.keys(value).find(name => !known.some(one => one === name))
   if (unknown !== undefined) throw refused(path === 'options' ? unknown : `${path}.${unknown}`, 'is not an option')
@@ -30,9 +34,15 @@ export function text (value: unknown, path: string, otherwise: string): string {
   return value
 }
 
-export function integer (value: unknown, path: string, { least, most, otherwise }: { least: number, most: number, otherwise: number }): number {
+export function integer (
+  value: unknown,
+  path: string,
+  { least, most, otherwise }: { least: number, most: number, otherwise: number }
+): number {
   if (value === undefined) return otherwise
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) throw refused(path, `must be a whole number from ${least} to ${most}`)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw refused(path, `must be a whole number from ${least} to ${most}`)
+  }
   return value
 }
 
@@ -42,8 +52,12 @@ export function publicUrl (value: unknown, path: string): string {
   if (typeof value !== 'string' || url === null) throw refused(path, 'must be a URL')
   const secure = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))
   if (!secure) throw refused(path, 'must be https (plain http on a loopback host only)')
-  if (url.username !== '' || url.password !== '' || /[?#\s\\]/.test(value) || value.endsWith('/')) throw refused(path, 'must have no trailing slash, query, fragment or credentials')
-  if (url.href !== value && url.href !== `${value}/`) throw refused(path, 'must be in normal form (RFC 3986, 6.2.2): lower case, no default port, no dot segments')
+  if (url.username !== '' || url.password !== '' || /[?#\s\\]/.test(value) || value.endsWith('/')) {
+    throw refused(path, 'must have no trailing slash, query, fragment or credentials')
+  }
+  if (url.href !== value && url.href !== `${value}/`) {
+    throw refused(path, 'must be in normal form (RFC 3986, 6.2.2): lower case, no default port, no dot segments')
+  }
   return value
 }
 
@@ -55,7 +69,11 @@ function isLoopback (hostname: string): boolean {
 export function origin (value: unknown, path: string): string {
   const shape = /^([a-z][a-z0-9+.-]*):\/\/[a-z0-9.-]+(?::\d+)?$|^https?:\/\/\[[0-9a-f:]+\](?::\d+)?$/
   const web = typeof value === 'string' && /^https?:/.test(value)
-  if (typeof value !== 'string' || !shape.test(value) || (web && (!URL.canParse(value) || new URL(value).origin !== value))) {
+  if (
+    typeof value !== 'string' ||
+    !shape.test(value) ||
+    (web && (!URL.canParse(value) || new URL(value).origin !== value))
+  ) {
     throw refused(path, 'must be an exact origin such as https://www.example.com, neither * nor null')
   }
   return value
@@ -66,7 +84,9 @@ const longestName = 100
 
 export function providerName (name: string): string {
   if (!/^[a-z0-9_-]+$/.test(name)) throw refused(`providers.${name}`, 'must be named by a-z, 0-9, _ and - only')
-  if (name.length > longestName) throw refused(`providers.${name.slice(0, longestName)}…`, `must have a name of at most ${longestName} characters`)
+  if (name.length > longestName) {
+    throw refused(`providers.${name.slice(0, longestName)}…`, `must have a name of at most ${longestName} characters`)
+  }
   return name
 }
 
@@ -78,18 +98,24 @@ export function labelled (path: string, label: string): string {
 /** A key that a header can carry: RFC 9110, 5.5, visible characters and inner blanks. */
 export function printableKey (value: unknown, path: string): string {
   if (typeof value !== 'string' || value.length < 16) throw refused(path, 'must be a key of at least 16 characters')
-  if (!/^[!-~](?:[ -~]*[!-~])?$/.test(value)) throw refused(path, 'must hold visible ASCII characters only, a header carries it')
+  if (!/^[!-~](?:[ -~]*[!-~])?$/.test(value)) {
+    throw refused(path, 'must hold visible ASCII characters only, a header carries it')
+  }
   return value
 }
 
 export function headerName (value: unknown, path: string): string {
-  if (typeof value !== 'string' || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value)) throw refused(path, 'must be a header name')
+  if (typeof value !== 'string' || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value)) {
+    throw refused(path, 'must be a header name')
+  }
   if (value.toLowerCase() === 'authorization') throw refused(path, 'must not be Authorization, which is read anyway')
   return value.toLowerCase()
 }
 
 export function pathPrefix (value: unknown, path: string): string {
   if (value === undefined || value === '') return ''
-  if (typeof value !== 'string' || !/^(?:\/[^\s?#/:*]+)+$/.test(value)) throw refused(path, "must be a path such as '/v1', without a trailing slash")
+  if (typeof value !== 'string' || !/^(?:\/[^\s?#/:*]+)+$/.test(value)) {
+    throw refused(path, "must be a path such as '/v1', without a trailing slash")
+  }
   return value
 }

@@ -80,10 +80,28 @@ export interface ResolvedOptions {
 }
 
 const known = [
-  'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys', 'masterKeys',
-  'headers', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors', 'azureMobileServices', 'providerTimeout', 'lookupTimeout', 'concurrency',
+  'issuer',
+  'audience',
+  'keys',
+  'providers',
+  'permissions',
+  'accessTokenLifetime',
+  'clockTolerance',
+  'applicationKeys',
+  'masterKeys',
+  'headers',
+  'prefix',
+  'rateLimit',
+  'defaultLevel',
+  'sessions',
+  'cors',
+  'azureMobileServices',
+  'providerTimeout',
+  'lookupTimeout',
+  'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
-  'logLevel', 'logSerializers'
+  'logLevel',
+  'logSerializers'
 ] as const
 
 /**
@@ -96,7 +114,9 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const issuer = publicUrl(given.issuer, 'issuer')
   const keys = await readKeys(given.keys)
   const providers = readProviders(given.providers)
-  if (providers.size > 0 && keys.every(({ signWith }) => signWith === null)) throw refused('keys', 'holds none that can sign, and there are providers')
+  if (providers.size > 0 && keys.every(({ signWith }) => signWith === null)) {
+    throw refused('keys', 'holds none that can sign, and there are providers')
+  }
   const cors = readCors(given.cors)
   return Object.freeze({
     issuer,
@@ -104,16 +124,29 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     keys,
     providers,
     permissions: readLookup(given.permissions),
-    accessTokenLifetime: integer(given.accessTokenLifetime, 'accessTokenLifetime', { least: 30, most: longestLifetime, otherwise: 3600 }),
+    accessTokenLifetime: integer(given.accessTokenLifetime, 'accessTokenLifetime', {
+      least: 30,
+      most: longestLifetime,
+      otherwise: 3600
+    }),
     clockTolerance: integer(given.clockTolerance, 'clockTolerance', { least: 0, most: 300, otherwise: 5 }),
     ...readApplicationKeys(given.applicationKeys, given.masterKeys),
     headers: readHeaders(given.headers),
     prefix: pathPrefix(given.prefix, 'prefix'),
     rateLimit: readRateLimit(given.rateLimit),
     defaultLevel: readDefaultLevel(given.defaultLevel),
-    sessions: given.sessions === undefined ? null : resolveSessionOptions(given.sessions, keys.flatMap(({ signWith }) => signWith ?? [])),
+    sessions:
+      given.sessions === undefined
+        ? null
+        : resolveSessionOptions(
+          given.sessions,
+          keys.flatMap(({ signWith }) => signWith ?? [])
+        ),
     cors,
-    azureMobileServices: readAzureMobileServices(given.azureMobileServices, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
+    azureMobileServices: readAzureMobileServices(given.azureMobileServices, {
+      corsOrigins: cors?.origins ?? [],
+      providers: providers.keys()
+    }),
     providerTimeout: integer(given.providerTimeout, 'providerTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
     lookupTimeout: integer(given.lookupTimeout, 'lookupTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
     concurrency: integer(given.concurrency, 'concurrency', { least: 1, most: 100_000, otherwise: 64 }),
@@ -123,13 +156,24 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
 
 function readProviders (value: unknown = {}): ReadonlyMap<string, IdentityProvider> {
   if (!isDictionary(value)) throw refused('providers', 'must be a plain object of identity providers')
-  return new Map(Object.entries(value).map(([name, provider]) => [providerName(name), readProvider(provider, `providers.${name}`)]))
+  return new Map(
+    Object.entries(value).map(([name, provider]) => [providerName(name), readProvider(provider, `providers.${name}`)])
+  )
 }
 
 function readProvider (value: unknown, path: string): IdentityProvider {
-  if (!isProvider(value)) throw refused(path, "must be an identity provider: { accepts: ['access_token' | 'id_token' | 'authorization_code', …], verify () {} }")
-  if (![undefined, 'required', 'if-present', 'off'].includes(value.nonce)) throw refused(`${path}.nonce`, "must be 'required', 'if-present' or 'off'")
-  if (![undefined, 'allow', 'refuse'].includes(value.replay)) throw refused(`${path}.replay`, "must be 'allow' or 'refuse'")
+  if (!isProvider(value)) {
+    throw refused(
+      path,
+      "must be an identity provider: { accepts: ['access_token' | 'id_token' | 'authorization_code', …], verify () {} }"
+    )
+  }
+  if (![undefined, 'required', 'if-present', 'off'].includes(value.nonce)) {
+    throw refused(`${path}.nonce`, "must be 'required', 'if-present' or 'off'")
+  }
+  if (![undefined, 'allow', 'refuse'].includes(value.replay)) {
+    throw refused(`${path}.replay`, "must be 'allow' or 'refuse'")
+  }
   const { authorizationUrl, redeem } = value
   const isWhole = typeof authorizationUrl === typeof redeem && ['undefined', 'function'].includes(typeof redeem)
   if (!isWhole) throw refused(path, 'must have both authorizationUrl () {} and redeem () {}, or neither')
@@ -137,8 +181,15 @@ function readProvider (value: unknown, path: string): IdentityProvider {
 }
 
 function isProvider (value: unknown): value is IdentityProvider {
-  if (!isObject(value) || typeof value.verify !== 'function' || !Array.isArray(value.accepts) || value.accepts.length === 0) return false
-  return value.accepts.every((type: unknown) => type === 'access_token' || type === 'id_token' || type === 'authorization_code')
+  if (
+    !isObject(value) ||
+    typeof value.verify !== 'function' ||
+    !Array.isArray(value.accepts) ||
+    value.accepts.length === 0
+  ) { return false }
+  return value.accepts.every(
+    (type: unknown) => type === 'access_token' || type === 'id_token' || type === 'authorization_code'
+  )
 }
 
 function readLookup (value: unknown = everyoneProven): PermissionLookup {

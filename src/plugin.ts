@@ -1,6 +1,13 @@
 import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { accountRoutes, dialectCors, prepareApplication, registerDialect, renderErrors, turnAway as turnAwayInDialect } from './azure/dialect.js'
+import {
+  accountRoutes,
+  dialectCors,
+  prepareApplication,
+  registerDialect,
+  renderErrors,
+  turnAway as turnAwayInDialect
+} from './azure/dialect.js'
 import { createDeadlines, type Deadlines } from './deadline.js'
 import { errors } from './errors.js'
 import { createExchange, type Exchange, type ExchangeProvider } from './exchange/exchange.js'
@@ -63,7 +70,12 @@ const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   if (cors !== null) await registerCors(app, dialect === null ? corsPolicy(cors, headers) : dialectCors(cors))
   if (dialect !== null) prepareApplication(app)
 
-  const rules = { issuer: options.issuer, audience: options.audience, lifetime: options.accessTokenLifetime, tolerance: options.clockTolerance }
+  const rules = {
+    issuer: options.issuer,
+    audience: options.audience,
+    lifetime: options.accessTokenLifetime,
+    tolerance: options.clockTolerance
+  }
   const signatures = await registerSignatures(app, options.keys)
   const issue = createIssuer(signatures, rules)
   const sessions = await openSessions(app, options)
@@ -81,34 +93,72 @@ const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   const nonces = createNonces(options.keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(nonces, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
   const exchanges = buildExchange(options, { deadlines, issue, singleUse, sessions })
-  await registerRoutes(app, options, { ...exchanges, nonces, sessions, verify: authenticator.verify, isClosing: deadlines.isClosed })
+  await registerRoutes(app, options, {
+    ...exchanges,
+    nonces,
+    sessions,
+    verify: authenticator.verify,
+    isClosing: deadlines.isClosed
+  })
 }
 
-async function openSessions (app: FastifyInstance, { sessions: chosen, ...context }: ResolvedOptions): Promise<Sessions | null> {
+async function openSessions (
+  app: FastifyInstance,
+  { sessions: chosen, ...context }: ResolvedOptions
+): Promise<Sessions | null> {
   if (chosen === null) return null
   const report = (message: string, err?: unknown): void => app.log.warn(err === undefined ? {} : { err }, message)
   const sessions = createSessions(chosen, { ...context, report })
-  app.addHook('preClose', done => { sessions.unfollow(); done() })
-  app.addHook('onClose', async () => { await sessions.close() })
+  app.addHook('preClose', done => {
+    sessions.unfollow()
+    done()
+  })
+  app.addHook('onClose', async () => {
+    await sessions.close()
+  })
   await sessions.open()
   return sessions
 }
 
-async function registerWellKnown (app: FastifyInstance, { issuer, keys, prefix, providers, sessions }: ResolvedOptions): Promise<void> {
-  await wellKnownRoutes(app, { issuer, keys, prefix, hasProviders: providers.size > 0, hasSessions: sessions !== null, config: { [kOwnRoute]: true } })
+async function registerWellKnown (
+  app: FastifyInstance,
+  { issuer, keys, prefix, providers, sessions }: ResolvedOptions
+): Promise<void> {
+  await wellKnownRoutes(app, {
+    issuer,
+    keys,
+    prefix,
+    hasProviders: providers.size > 0,
+    hasSessions: sessions !== null,
+    config: { [kOwnRoute]: true }
+  })
 }
 
-function decorate (app: FastifyInstance, options: ResolvedOptions, { authenticator, issue, sessions }: { authenticator: Authenticator, issue: Issuer, sessions: Sessions | null }): void {
-  const guards = createGuards({ authenticator, readCredentials: createCredentialReader(options.headers), turnAway: options.azureMobileServices === null ? turnAway : turnAwayInDialect })
+function decorate (
+  app: FastifyInstance,
+  options: ResolvedOptions,
+  { authenticator, issue, sessions }: { authenticator: Authenticator, issue: Issuer, sessions: Sessions | null }
+): void {
+  const guards = createGuards({
+    authenticator,
+    readCredentials: createCredentialReader(options.headers),
+    turnAway: options.azureMobileServices === null ? turnAway : turnAwayInDialect
+  })
   app.decorateRequest(kAuth, null)
-  app.decorateRequest('auth', { getter () { return readAuth(this) } })
+  app.decorateRequest('auth', {
+    getter () {
+      return readAuth(this)
+    }
+  })
   app.decorate('requireLevel', guards.requireLevel)
   app.decorate('requirePermission', guards.requirePermission)
   app.decorate('requireAnyPermission', guards.requireAnyPermission)
   app.decorate('requireUser', guards.requireUser)
   app.decorate('tokenExchange', createAdministration(authenticator, issue, sessions))
   if (options.defaultLevel === null) return
-  if (!isRoot(app)) throw new errors.OptionInvalidError('defaultLevel can only be set where the plugin is registered in the root scope')
+  if (!isRoot(app)) {
+    throw new errors.OptionInvalidError('defaultLevel can only be set where the plugin is registered in the root scope')
+  }
   app.addHook('preParsing', defaultGuard(guards, options.defaultLevel))
 }
 
@@ -117,12 +167,20 @@ function isRoot (app: FastifyInstance): boolean {
   return Object.getPrototypeOf(app) === Object.prototype
 }
 
-function buildExchange ({ providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions, { deadlines, issue, singleUse, sessions }: ExchangeTools): Exchanges {
+function buildExchange (
+  { providers, permissions, providerTimeout, lookupTimeout, concurrency }: ResolvedOptions,
+  { deadlines, issue, singleUse, sessions }: ExchangeTools
+): Exchanges {
   const limits = { milliseconds: providerTimeout, concurrency, deadlines }
   const entry = (name: string, provider: IdentityProvider): ExchangeProvider => {
     const inquire = createInquiry(name, limits)
     const policies = { nonce: provider.nonce ?? 'if-present', replay: provider.replay ?? 'allow' }
-    return { accepts: provider.accepts, ...policies, verify: createVerification(name, provider, inquire), redirection: createRedirection(name, provider, inquire) }
+    return {
+      accepts: provider.accepts,
+      ...policies,
+      verify: createVerification(name, provider, inquire),
+      redirection: createRedirection(name, provider, inquire)
+    }
   }
   const tools = { lookup: createLookup(permissions, lookupTimeout, deadlines), mint: createMint(issue) }
   const entries = new Map(Array.from(providers, ([name, provider]) => [name, entry(name, provider)]))
@@ -137,31 +195,64 @@ interface ExchangeTools { deadlines: Deadlines, issue: Issuer, singleUse: Single
 
 interface Exchanges { exchange: Exchange, refresh: Refresh | null, renew: Renewal | null }
 
-interface RouteParts extends Exchanges { nonces: Nonces, sessions: Sessions | null, verify: Authenticator['verify'], isClosing: () => boolean }
-
-async function registerRoutes (app: FastifyInstance, { prefix, rateLimit, providers, issuer, keys, headers, azureMobileServices: dialect, logging }: ResolvedOptions, parts: RouteParts): Promise<void> {
-  const { exchange, nonces, sessions, isClosing } = parts
-  const config = { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) }
-  await app.register(async scope => {
-    prepareOwnRoutes(scope, { isClosing, logging })
-    await scope.register(async oauth => { registerOAuthRoutes(oauth, parts, providers.size > 0, config) })
-    if (dialect === null) followErrorHandler(scope, app)
-    else renderErrors(scope, app)
-    if (dialect !== null) accountRoutes(scope, { ...parts, dialect, issuer, requireUser: app.requireUser(), readCredentials: createCredentialReader(headers), config })
-    if (sessions !== null) registerSessionRoutes(scope, sessions, app.requireUser(), config)
-    if (providers.size === 0) return
-    if (dialect === null) loginRoute(scope, exchange, config)
-    else await registerDialect(scope, { dialect, issuer, keys, exchange, nonces, names: providers.keys(), config })
-    nonceRoute(scope, nonces, config)
-  }, { prefix })
+interface RouteParts extends Exchanges {
+  nonces: Nonces
+  sessions: Sessions | null
+  verify: Authenticator['verify']
+  isClosing: () => boolean
 }
 
-function registerSessionRoutes (scope: FastifyInstance, sessions: Sessions, requireUser: onRequestHookHandler, config: object): void {
+async function registerRoutes (
+  app: FastifyInstance,
+  { prefix, rateLimit, providers, issuer, keys, headers, azureMobileServices: dialect, logging }: ResolvedOptions,
+  parts: RouteParts
+): Promise<void> {
+  const { exchange, nonces, sessions, isClosing } = parts
+  const config = { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) }
+  await app.register(
+    async scope => {
+      prepareOwnRoutes(scope, { isClosing, logging })
+      await scope.register(async oauth => {
+        registerOAuthRoutes(oauth, parts, providers.size > 0, config)
+      })
+      if (dialect === null) followErrorHandler(scope, app)
+      else renderErrors(scope, app)
+      if (dialect !== null) {
+        accountRoutes(scope, {
+          ...parts,
+          dialect,
+          issuer,
+          requireUser: app.requireUser(),
+          readCredentials: createCredentialReader(headers),
+          config
+        })
+      }
+      if (sessions !== null) registerSessionRoutes(scope, sessions, app.requireUser(), config)
+      if (providers.size === 0) return
+      if (dialect === null) loginRoute(scope, exchange, config)
+      else await registerDialect(scope, { dialect, issuer, keys, exchange, nonces, names: providers.keys(), config })
+      nonceRoute(scope, nonces, config)
+    },
+    { prefix }
+  )
+}
+
+function registerSessionRoutes (
+  scope: FastifyInstance,
+  sessions: Sessions,
+  requireUser: onRequestHookHandler,
+  config: object
+): void {
   logoutRoute(scope, { sessions, requireUser, config })
   sessionListRoute(scope, { sessions, requireUser, config })
 }
 
-function registerOAuthRoutes (scope: FastifyInstance, { exchange, refresh, sessions, verify }: RouteParts, hasProviders: boolean, config: object): void {
+function registerOAuthRoutes (
+  scope: FastifyInstance,
+  { exchange, refresh, sessions, verify }: RouteParts,
+  hasProviders: boolean,
+  config: object
+): void {
   answerOAuthErrors(scope)
   if (hasProviders) tokenRoute(scope, { exchange, refresh, config })
   if (sessions !== null) revokeRoute(scope, { sessions, verify, config })

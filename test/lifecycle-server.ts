@@ -22,13 +22,28 @@ const hang = (): Promise<never> => new Promise((_resolve, reject) => {
 })
 /** Its signature is looked at when the keys have come, which is never. */
 const now = Math.floor(Date.now() / 1000)
-const idToken = [{ alg: 'RS256', kid: 'one' }, { iss: 'https://accounts.google.com', aud: 'app', sub: '10158', iat: now, exp: now + 60 }, 0]
-  .map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+const idToken = [
+  { alg: 'RS256', kid: 'one' },
+  { iss: 'https://accounts.google.com', aud: 'app', sub: '10158', iat: now, exp: now + 60 },
+  0
+]
+  .map(part => Buffer.from(JSON.stringify(part)).toString('base64url'))
+  .join('.')
 const { verify } = google({ clientIds: ['app'], endpoints: { jwks } })
 const hanging: Record<string, Partial<TokenExchangeOptions>> = {
   provider: { providers: { own: ownProvider(hang) } },
   lookup: { permissions: hang },
-  keys: { providers: { own: { accepts: ['access_token'], verify: ({ token }, context) => { begin(); return verify({ type: 'id_token', token }, context) } } } }
+  keys: {
+    providers: {
+      own: {
+        accepts: ['access_token'],
+        verify: ({ token }, context) => {
+          begin()
+          return verify({ type: 'id_token', token }, context)
+        }
+      }
+    }
+  }
 }
 const options: Partial<TokenExchangeOptions> = { providerTimeout: 60_000, lookupTimeout: 60_000, ...hanging[hangs] }
 
@@ -47,11 +62,23 @@ await app.listen({ port: 0, host: '127.0.0.1' })
 const agent = new Agent({ keepAlive: true })
 const { port } = app.server.address() as AddressInfo
 const answered = new Promise<object>((resolve, reject) => {
-  const call = request({ agent, port, host: '127.0.0.1', method: 'POST', path: '/login/own', headers: { 'content-type': 'application/json' } }, answer => {
-    let body = ''
-    answer.setEncoding('utf8').on('data', chunk => { body += chunk })
-    answer.on('end', () => resolve({ status: answer.statusCode, headers: answer.headers, body: JSON.parse(body) }))
-  })
+  const call = request(
+    {
+      agent,
+      port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/login/own',
+      headers: { 'content-type': 'application/json' }
+    },
+    answer => {
+      let body = ''
+      answer.setEncoding('utf8').on('data', chunk => {
+        body += chunk
+      })
+      answer.on('end', () => resolve({ status: answer.statusCode, headers: answer.headers, body: JSON.parse(body) }))
+    }
+  )
   call.on('error', reject)
   call.end(JSON.stringify({ access_token: hangs === 'keys' ? idToken : 'good' }))
 })
@@ -61,4 +88,10 @@ await app.close()
 const answer = await answered
 late.forEach(reject => reject())
 await new Promise(setImmediate)
-process.stdout.write(JSON.stringify({ answer, unhandled, resources: process.getActiveResourcesInfo().filter(name => /TCPServer|Timeout|Worker/.test(name)) }))
+process.stdout.write(
+  JSON.stringify({
+    answer,
+    unhandled,
+    resources: process.getActiveResourcesInfo().filter(name => /TCPServer|Timeout|Worker/.test(name))
+  })
+)

@@ -20,15 +20,25 @@ const rows: Array<[string, string, string]> = [
 ]
 
 for (const [hangs, handler, code] of rows) {
-  t.test(`close() with a hung ${hangs}, a connection that is kept alive ${handler === '' ? '' : 'and a slow error handler'}: it ends, and nothing is left`, async t => {
-    // The process must end by itself: the time limit, less than any keep-alive or timeout in it, kills it otherwise.
-    const hung = await fakeServer(t, () => {})
-    const { stdout } = await execute(process.execPath, ['--import=tsx', script, hangs, handler, hung.url], { timeout: 20_000, killSignal: 'SIGKILL' })
-    const { answer, unhandled, resources } = JSON.parse(stdout)
-    t.match(answer, { status: 503, body: { code }, headers: { 'cache-control': 'no-store', 'retry-after': '5', connection: 'close' } })
-    t.same(unhandled, [], 'no unhandled rejection, also of what rejects later')
-    t.same(resources, [], 'no server, no timer')
-  })
+  t.test(
+    `close() with a hung ${hangs}, a connection that is kept alive ${handler === '' ? '' : 'and a slow error handler'}: it ends, and nothing is left`,
+    async t => {
+      // The process must end by itself: the time limit, less than any keep-alive or timeout in it, kills it otherwise.
+      const hung = await fakeServer(t, () => {})
+      const { stdout } = await execute(process.execPath, ['--import=tsx', script, hangs, handler, hung.url], {
+        timeout: 20_000,
+        killSignal: 'SIGKILL'
+      })
+      const { answer, unhandled, resources } = JSON.parse(stdout)
+      t.match(answer, {
+        status: 503,
+        body: { code },
+        headers: { 'cache-control': 'no-store', 'retry-after': '5', connection: 'close' }
+      })
+      t.same(unhandled, [], 'no unhandled rejection, also of what rejects later')
+      t.same(resources, [], 'no server, no timer')
+    }
+  )
 }
 
 t.test('a login that arrives while the server closes is an outage', async t => {
@@ -57,10 +67,23 @@ t.test('the plugin in two scopes: each has its own keys and providers', async t 
     }, { prefix: `/${name}` })
   }
   for (const name of ['one', 'two']) {
-    const answer = await app.inject({ method: 'POST', url: `/${name}/login/${name}`, payload: { access_token: 'good' } })
+    const answer = await app.inject({
+      method: 'POST',
+      url: `/${name}/login/${name}`,
+      payload: { access_token: 'good' }
+    })
     t.equal(answer.json().user.userId, `${name}:10158`)
     tokens.push(answer.json().access_token)
-    t.equal((await app.inject({ method: 'POST', url: `/${name}/login/${name === 'one' ? 'two' : 'one'}`, payload: { access_token: 'good' } })).json().code, 'AUTH_ERR_PROVIDER_UNKNOWN')
+    t.equal(
+      (
+        await app.inject({
+          method: 'POST',
+          url: `/${name}/login/${name === 'one' ? 'two' : 'one'}`,
+          payload: { access_token: 'good' }
+        })
+      ).json().code,
+      'AUTH_ERR_PROVIDER_UNKNOWN'
+    )
   }
   const [one, two] = tokens
   t.equal((await app.inject({ url: '/one/me', headers: { authorization: `Bearer ${one}` } })).statusCode, 200)
@@ -80,8 +103,18 @@ t.test('a deadline holds for everything that can be waited for', async t => {
   const rows: Array<[string, () => unknown]> = [
     ['a promise', () => never],
     ['a thenable', () => ({ then () {} })],
-    ['a function that is one, as clients of databases and services answer', () => Object.assign(() => {}, { then () {} })],
-    ['a thenable of another', () => ({ then (resolve: (value: unknown) => void) { resolve(never) } })]
+    [
+      'a function that is one, as clients of databases and services answer',
+      () => Object.assign(() => {}, { then () {} })
+    ],
+    [
+      'a thenable of another',
+      () => ({
+        then (resolve: (value: unknown) => void) {
+          resolve(never)
+        }
+      })
+    ]
   ]
   for (const [name, work] of rows) await t.rejects(createDeadlines().within(1, work), DeadlineExceeded, name)
 })
@@ -97,7 +130,10 @@ t.test('work that is over has no deadline any more', async t => {
   for (const [name, work] of rows) {
     const { within, close } = createDeadlines()
     let signal: AbortSignal | undefined
-    await within(60_000, deadline => { signal = deadline.signal; return work() }).catch(error => t.match(error, { message: 'mine' }))
+    await within(60_000, deadline => {
+      signal = deadline.signal
+      return work()
+    }).catch(error => t.match(error, { message: 'mine' }))
     close()
     t.equal(signal?.aborted, false, name)
   }
@@ -115,6 +151,12 @@ t.test('a deadline: what the work answers, or the end of patience', async t => {
   t.equal(isClosed(), true)
   for (const work of hung) await t.rejects(work, ServerClosing)
   let aborted: boolean | undefined
-  await t.rejects(within(60_000, ({ signal }) => { aborted = signal.aborted; return new Promise(() => {}) }), ServerClosing)
+  await t.rejects(
+    within(60_000, ({ signal }) => {
+      aborted = signal.aborted
+      return new Promise(() => {})
+    }),
+    ServerClosing
+  )
   t.equal(aborted, true, 'what begins later is told so')
 })

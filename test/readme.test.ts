@@ -55,8 +55,14 @@ t.test('the two calls of an app', { skip: curlMissing }, async t => {
   const idp = await startIdentityServer()
   const app = Fastify()
   t.teardown(() => Promise.all([app.close(), idp.close()]))
-  await app.register(tokenExchange, { issuer: 'http://localhost:3000', keys: randomBytes(32).toString('hex'), providers: { facebook: facebook(idp.facebook.options) } })
-  app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({ message: `hello, ${auth.user?.id}` }))
+  await app.register(tokenExchange, {
+    issuer: 'http://localhost:3000',
+    keys: randomBytes(32).toString('hex'),
+    providers: { facebook: facebook(idp.facebook.options) }
+  })
+  app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({
+    message: `hello, ${auth.user?.id}`
+  }))
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   const here = (text: string): string => text.replaceAll('http://localhost:3000', url)
   const token = idp.facebook.accessToken()
@@ -77,7 +83,11 @@ t.test('the two calls of an app', { skip: curlMissing }, async t => {
   t.equal(shown.access_token.slice(0, 40), answer.access_token.slice(0, 40))
 
   const [nonce = ''] = await paste([here(block('Nonces and replay'))])
-  t.strictSame({ ...JSON.parse(nonce), nonce: '' }, { ...JSON.parse(block('Nonces and replay 2')), nonce: '' }, 'a nonce')
+  t.strictSame(
+    { ...JSON.parse(nonce), nonce: '' },
+    { ...JSON.parse(block('Nonces and replay 2')), nonce: '' },
+    'a nonce'
+  )
 })
 
 t.test('the fragments compile and do what the text says', async t => {
@@ -86,7 +96,9 @@ t.test('the fragments compile and do what the text says', async t => {
     return `fragment${index}.ts`
   })
   workshop.write('testing.js', block('Testing your login'))
-  const imports = [...files, 'testing.js'].map(file => `await import('./${file.replace(/ts$/, 'js')}')\nconsole.log('ran ${file}')`)
+  const imports = [...files, 'testing.js'].map(
+    file => `await import('./${file.replace(/ts$/, 'js')}')\nconsole.log('ran ${file}')`
+  )
   workshop.write('all.ts', `${imports.join('\n')}\nprocess.exit()\nexport {}\n`)
 
   const running = run('tsx all.ts', blockVariables(), workshop.directory)
@@ -125,8 +137,16 @@ t.test('the commands for a key pair make one', { skip: opensslMissing }, async t
 })
 
 t.test('no block is left out', async t => {
-  const skipped = [...curlMissing ? ['The two calls of an app', 'Nonces and replay'] : [], ...opensslMissing ? ['Key rotation'] : []]
-  const left = [...blocks.keys()].filter(name => !covered.has(name) && !sectionsOfSessions.includes(blocks.get(name)?.section ?? '') && !skipped.some(prefix => name.startsWith(prefix)))
+  const skipped = [
+    ...(curlMissing ? ['The two calls of an app', 'Nonces and replay'] : []),
+    ...(opensslMissing ? ['Key rotation'] : [])
+  ]
+  const left = [...blocks.keys()].filter(
+    name =>
+      !covered.has(name) &&
+      !sectionsOfSessions.includes(blocks.get(name)?.section ?? '') &&
+      !skipped.some(prefix => name.startsWith(prefix))
+  )
   t.strictSame(left, [])
 })
 

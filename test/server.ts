@@ -18,7 +18,11 @@ export const guardsOnly: TokenExchangeOptions = {
 export interface Closing { teardown (close: () => unknown): void }
 
 /** A server with the plugin; it closes with the test. */
-export async function startApp (t: Closing, options: Partial<TokenExchangeOptions> = {}, fastify: FastifyServerOptions = {}): Promise<FastifyInstance> {
+export async function startApp (
+  t: Closing,
+  options: Partial<TokenExchangeOptions> = {},
+  fastify: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const app = Fastify({ ...fastify })
   t.teardown(() => app.close())
   await app.register(tokenExchange, { ...guardsOnly, ...options })
@@ -26,7 +30,11 @@ export async function startApp (t: Closing, options: Partial<TokenExchangeOption
 }
 
 /** A server whose `GET /` answers who calls, to users only. */
-export async function startUsersApp (t: Closing, options: Partial<TokenExchangeOptions> = {}, fastify: FastifyServerOptions = {}): Promise<FastifyInstance> {
+export async function startUsersApp (
+  t: Closing,
+  options: Partial<TokenExchangeOptions> = {},
+  fastify: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const app = await startApp(t, options, fastify)
   app.get('/', { onRequest: app.requireLevel('authenticated') }, request => request.auth)
   await app.ready()
@@ -36,9 +44,18 @@ export async function startUsersApp (t: Closing, options: Partial<TokenExchangeO
 export interface Outcome { status: number, code: string | undefined, challenge: string | undefined }
 
 /** What the answer to a request comes to. */
-export async function ask (app: FastifyInstance, headers: Record<string, string | string[]> = {}, url = '/', method: 'GET' | 'HEAD' | 'OPTIONS' | 'POST' = 'GET'): Promise<Outcome> {
+export async function ask (
+  app: FastifyInstance,
+  headers: Record<string, string | string[]> = {},
+  url = '/',
+  method: 'GET' | 'HEAD' | 'OPTIONS' | 'POST' = 'GET'
+): Promise<Outcome> {
   const answer = await app.inject({ method, url, headers })
-  return { status: answer.statusCode, code: codeIn(answer.body), challenge: answer.headers['www-authenticate']?.toString() }
+  return {
+    status: answer.statusCode,
+    code: codeIn(answer.body),
+    challenge: answer.headers['www-authenticate']?.toString()
+  }
 }
 
 export function codeIn (body: string): string | undefined {

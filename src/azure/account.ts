@@ -28,24 +28,36 @@ export interface AccountParts {
 }
 
 /** `/.auth/me`, `/.auth/refresh` and `/.auth/logout` of App Service Authentication. */
-export function accountRoutes (scope: FastifyInstance, { dialect, issuer, sessions, renew, readCredentials, verify, requireUser, config }: AccountParts): void {
+export function accountRoutes (
+  scope: FastifyInstance,
+  { dialect, issuer, sessions, renew, readCredentials, verify, requireUser, config }: AccountParts
+): void {
   const options = { config, onRequest: requireUser, exposeHeadRoute: false }
   for (const url of ownPaths(scope, '/.auth/me')) scope.get(url, options, async request => [describe(userOf(request))])
-  for (const url of ownPaths(scope, '/.auth/refresh')) scope.get(url, options, async request => refresh(userOf(request), request))
+  for (const url of ownPaths(scope, '/.auth/refresh')) {
+    scope.get(url, options, async request => refresh(userOf(request), request))
+  }
 
   async function refresh ({ sessionId }: User, request: FastifyRequest): Promise<object> {
     if (renew === null) throw new errors.RequestInvalidError('there are no sessions')
     if (sessionId === null) throw new errors.TokenInvalidError('the token belongs to no session')
-    return clientAnswer(await renew(sessionId, request).catch(thrown => { throw asRefusal(thrown, [400, 403]) }))
+    return clientAnswer(
+      await renew(sessionId, request).catch(thrown => {
+        throw asRefusal(thrown, [400, 403])
+      })
+    )
   }
 
   const endings = createEndings()
   const donePath = `${new URL(issuer).pathname.replace(/\/$/, '')}${scope.prefix}/.auth/logout/done`
   const route = browserRoute(scope, config, endings.policyOf)
-  for (const url of ownPaths(scope, '/.auth/logout/done')) scope.get(url, route, (_request, reply) => endings.done(reply))
+  for (const url of ownPaths(scope, '/.auth/logout/done')) {
+    scope.get(url, route, (_request, reply) => endings.done(reply))
+  }
   for (const url of ownPaths(scope, '/.auth/logout')) {
     scope.get(url, route, async (request, reply) => {
-      const uri = readRedirectUri(queryOf(request), ['post_logout_redirect_uri', 'post_logout_redirect_url'], dialect) ?? donePath
+      const uri =
+        readRedirectUri(queryOf(request), ['post_logout_redirect_uri', 'post_logout_redirect_url'], dialect) ?? donePath
       await logOut(request)
       return await reply.redirect(uri, 302)
     })
@@ -84,7 +96,10 @@ const nameIdentifier = 'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/na
 
 /** What App Service says of a user, from the access token alone: no token of the provider, no e-mail address. */
 function describe ({ id, provider, subject, level, permissions, claims, expiresAt }: User): object {
-  const extra = Object.entries(claims).map(([typ, value]) => ({ typ, val: typeof value === 'string' ? value : JSON.stringify(value) }))
+  const extra = Object.entries(claims).map(([typ, value]) => ({
+    typ,
+    val: typeof value === 'string' ? value : JSON.stringify(value)
+  }))
   return {
     // As App Service calls a login that the application did itself.
     provider_name: provider ?? 'custom',

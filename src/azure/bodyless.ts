@@ -6,7 +6,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
  */
 export function acceptBodylessDelete (app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    if (request.method === 'DELETE' && request.headers['content-type'] !== undefined && hasNoBody(request)) delete request.headers['content-type']
+    if (request.method === 'DELETE' && request.headers['content-type'] !== undefined && hasNoBody(request)) {
+      delete request.headers['content-type']
+    }
     done()
   })
 }

@@ -8,7 +8,11 @@ interface LoggedReply { statusCode?: number }
  * For routes that browsers are sent through, with codes and tokens in URLs: log lines hold no query, answers let no
  * address leak, and the popup keeps its opener. As hooks of the route they run after all hooks of the application.
  */
-export function browserRoute (scope: FastifyInstance, config: object, page: (reply: object) => Page = () => emptyPage): RouteShorthandOptions {
+export function browserRoute (
+  scope: FastifyInstance,
+  config: object,
+  page: (reply: object) => Page = () => emptyPage
+): RouteShorthandOptions {
   return {
     config,
     exposeHeadRoute: false,

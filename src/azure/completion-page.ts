@@ -16,7 +16,10 @@ export const emptyPage: Page = { html: '<!DOCTYPE html><title>Login</title>', po
 export function completionPage (completed: Completed, origin: string): Page {
   const nonce = randomBytes(16).toString('base64')
   const script = `if(window.opener)window.opener.postMessage(${literal(JSON.stringify(completed))},${literal(origin)});window.close()`
-  return { html: `<!DOCTYPE html><title>Login</title><script nonce="${nonce}">${script}</script>`, policy: policyWith(`'nonce-${nonce}'`) }
+  return {
+    html: `<!DOCTYPE html><title>Login</title><script nonce="${nonce}">${script}</script>`,
+    policy: policyWith(`'nonce-${nonce}'`)
+  }
 }
 
 function policyWith (scripts: string): string {
@@ -27,5 +30,8 @@ const dangerous = /[<>&\u2028\u2029]/g
 
 /** A string literal of JavaScript that cannot leave its script (HTML Standard, 4.12.1.3) nor its line (ECMA-262 before 2019). */
 function literal (text: string): string {
-  return JSON.stringify(text).replace(dangerous, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(text).replace(
+    dangerous,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  )
 }

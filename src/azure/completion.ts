@@ -24,7 +24,9 @@ export function readCompletion (query: URLSearchParams, dialect: Dialect): Compl
   const uri = readRedirectUri(query, redirectNames, dialect)
   const challenge = readChallenge(query)
   const isPage = query.has('completion_type')
-  if (isPage && (uri !== null || challenge !== null)) throw refused('A completion page and a redirect exclude each other')
+  if (isPage && (uri !== null || challenge !== null)) {
+    throw refused('A completion page and a redirect exclude each other')
+  }
   if (isPage) return { form: 'page', origin: completionOrigin(query.get('completion_origin') ?? '', dialect) }
   if (challenge !== null && uri === null) throw refused('A code_challenge needs a redirect URI')
   if (uri === null) return { form: 'done' }
@@ -36,7 +38,9 @@ export function restoreCompletion (value: unknown, dialect: Dialect): Completion
   const { form, origin, uri, challenge }: Record<string, unknown> = { ...(typeof value === 'object' ? value : {}) }
   if (form === 'page' && typeof origin === 'string') return { form, origin: completionOrigin(origin, dialect) }
   if (form === 'uri' && typeof uri === 'string') return { form, uri: redirectUri(uri, dialect) }
-  if (form === 'code' && typeof uri === 'string' && typeof challenge === 'string') return { form, uri: redirectUri(uri, dialect), challenge }
+  if (form === 'code' && typeof uri === 'string' && typeof challenge === 'string') {
+    return { form, uri: redirectUri(uri, dialect), challenge }
+  }
   return { form: 'done' }
 }
 
@@ -63,7 +67,9 @@ function completionOrigin (origin: string, { completionOrigins }: Dialect): stri
 
 function readChallenge (query: URLSearchParams): string | null {
   const given = query.get('code_challenge')
-  if ((given === null) !== (query.get('code_challenge_method') === null)) throw refused('code_challenge and code_challenge_method belong together')
+  if ((given === null) !== (query.get('code_challenge_method') === null)) {
+    throw refused('code_challenge and code_challenge_method belong together')
+  }
   if (given === null) return null
   const challenge = fromBase64(given)
   if (!/^[A-Za-z0-9_-]{43}$/.test(challenge)) throw refused('The code_challenge is no SHA-256')

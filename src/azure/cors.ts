@@ -11,7 +11,11 @@ const exposedHeaders = ['Link', 'ETag', 'Location', 'WWW-Authenticate', 'Retry-A
 export function dialectCors ({ origins }: CorsOptions): CorsPolicy {
   return {
     delegator (request, callback) {
-      callback(null, { ...common, origin: [...origins], ...(isListed(origins, request.headers.origin) && { exposedHeaders }) })
+      callback(null, {
+        ...common,
+        origin: [...origins],
+        ...(isListed(origins, request.headers.origin) && { exposedHeaders })
+      })
     }
   }
 }

@@ -39,5 +39,10 @@ export async function registerDialect (scope: FastifyInstance, { names, keys, ..
   const { issuer, exchange, config } = parts
   const seals = createSeals(keys.flatMap(({ signWith }) => signWith ?? []), issuer)
   await scope.register(async login => { clientDirectedLogin(login, exchange, names, config) })
-  serviceDirectedLogin(scope, { ...parts, flows: createFlows(seals), codes: createOneTimeCodes(seals), cookie: createFlowCookie(issuer) })
+  serviceDirectedLogin(scope, {
+    ...parts,
+    flows: createFlows(seals),
+    codes: createOneTimeCodes(seals),
+    cookie: createFlowCookie(issuer)
+  })
 }

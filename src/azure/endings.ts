@@ -32,7 +32,11 @@ export function createEndings (): Endings {
 }
 
 function completed (outcome: Outcome): Parameters<typeof completionPage>[0] {
-  return { type: 'LoginCompleted', oauth: 'token' in outcome ? outcome.token : null, error: 'error' in outcome ? outcome.error : null }
+  return {
+    type: 'LoginCompleted',
+    oauth: 'token' in outcome ? outcome.token : null,
+    error: 'error' in outcome ? outcome.error : null
+  }
 }
 
 function fragment (outcome: Outcome): string {

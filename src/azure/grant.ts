@@ -21,6 +21,8 @@ export function chooseGrant (members: Members, accepts: readonly GrantType[]): A
   if (carrier === undefined) throw new errors.GrantRejectedError('no grant of a kind that the provider takes')
   const [type, name] = carrier
   const token = members[name]
-  if (typeof token !== 'string' || token === '') throw new errors.GrantRejectedError(`${name} is not a non-empty string`)
+  if (typeof token !== 'string' || token === '') {
+    throw new errors.GrantRejectedError(`${name} is not a non-empty string`)
+  }
   return readGrantOf(type, token, members)
 }

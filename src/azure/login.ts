@@ -11,7 +11,12 @@ import { asRefusal } from './refusals.js'
 const unnamedProviders = ['microsoftaccount', 'microsoft']
 
 /** Client-directed login on the paths of both generations. */
-export function clientDirectedLogin (scope: FastifyInstance, exchange: Exchange, names: Iterable<string>, config: object): void {
+export function clientDirectedLogin (
+  scope: FastifyInstance,
+  exchange: Exchange,
+  names: Iterable<string>,
+  config: object
+): void {
   const unnamed = unnamedProvider(new Set(names))
   parseBodiesOfSdks(scope)
 
@@ -26,9 +31,13 @@ export function clientDirectedLogin (scope: FastifyInstance, exchange: Exchange,
   }
 
   for (const base of ['/login', '/.auth/login']) {
-    for (const url of ownPaths(scope, base)) scope.post(url, { bodyLimit, config }, async request => login(unnamed, request))
+    for (const url of ownPaths(scope, base)) {
+      scope.post(url, { bodyLimit, config }, async request => login(unnamed, request))
+    }
     for (const url of ownPaths(scope, `${base}/:provider`)) {
-      scope.post<{ Params: { provider: string } }>(url, { bodyLimit, config }, async request => login(request.params.provider, request))
+      scope.post<{ Params: { provider: string } }>(url, { bodyLimit, config }, async request =>
+        login(request.params.provider, request)
+      )
     }
   }
 }

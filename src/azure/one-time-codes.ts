@@ -21,14 +21,26 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
   const used = new Map<string, number>()
 
   async function make (provider: string, challenge: string, { identity, granted }: Proven): Promise<string> {
-    const code = await seals.seal('login-code', { id: randomUUID(), provider, challenge, identity, granted: { ...granted, userId: granted.userId ?? undefined } }, lifetime)
-    if (code.length > longest) throw new errors.ProviderUnavailableError('the identity is too large for a one-time code')
+    const code = await seals.seal(
+      'login-code',
+      { id: randomUUID(), provider, challenge, identity, granted: { ...granted, userId: granted.userId ?? undefined } },
+      lifetime
+    )
+    if (code.length > longest) {
+      throw new errors.ProviderUnavailableError('the identity is too large for a one-time code')
+    }
     return code
   }
 
-  async function redeem<T> (code: string, { provider, verifier }: { provider: string, verifier: string }, use: (proven: Proven) => Promise<T>): Promise<T> {
+  async function redeem<T> (
+    code: string,
+    { provider, verifier }: { provider: string, verifier: string },
+    use: (proven: Proven) => Promise<T>
+  ): Promise<T> {
     const { id, provider: ofProvider, challenge, identity, granted } = await seals.open('login-code', code)
-    if (ofProvider !== provider || typeof challenge !== 'string' || !isAnswered(challenge, verifier)) throw new errors.GrantRejectedError('provider or code_verifier')
+    if (ofProvider !== provider || typeof challenge !== 'string' || !isAnswered(challenge, verifier)) {
+      throw new errors.GrantRejectedError('provider or code_verifier')
+    }
     const proven = { identity: readIdentity(provider, identity).identity, granted: readPermissions(granted) }
     spend(String(id))
     try {
@@ -51,7 +63,10 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
 
 /** RFC 7636, 4.6. A blank in a query is the `+` of plain base64. */
 function isAnswered (challenge: string, verifier: string): boolean {
-  return timingSafeEqual(digest(challenge), digest(createHash('sha256').update(verifier.replaceAll(' ', '+')).digest('base64url')))
+  return timingSafeEqual(
+    digest(challenge),
+    digest(createHash('sha256').update(verifier.replaceAll(' ', '+')).digest('base64url'))
+  )
 }
 
 function digest (text: string): Buffer {

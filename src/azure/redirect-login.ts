@@ -68,12 +68,21 @@ export function serviceDirectedLogin (scope: FastifyInstance, parts: RedirectLog
     }
   }
 
-  async function redeem (provider: ExchangeProvider, { answer, error }: ReturnedFlow, request: FastifyRequest): Promise<Proven> {
+  async function redeem (
+    provider: ExchangeProvider,
+    { answer, error }: ReturnedFlow,
+    request: FastifyRequest
+  ): Promise<Proven> {
     if (answer === null) throw new ProviderError(error)
     return await exchange.redeem(provider, answer, request)
   }
 
-  async function success (completion: Completion, name: string, proven: Proven, request: FastifyRequest): Promise<Outcome> {
+  async function success (
+    completion: Completion,
+    name: string,
+    proven: Proven,
+    request: FastifyRequest
+  ): Promise<Outcome> {
     if (completion.form === 'code') return { code: await codes.make(name, completion.challenge, proven) }
     return { token: await exchange.issue(proven, request) }
   }
@@ -95,11 +104,19 @@ export function serviceDirectedLogin (scope: FastifyInstance, parts: RedirectLog
 
   const route = browserRoute(scope, config, endings.policyOf)
   for (const url of ownPaths(scope, '/login/:provider')) {
-    scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => isAnswer(queryOf(request)) ? comeBack(v1, request, reply) : begin(v1, request, reply))
+    scope.get<{ Params: { provider: string } }>(url, route, (request, reply) =>
+      isAnswer(queryOf(request)) ? comeBack(v1, request, reply) : begin(v1, request, reply)
+    )
   }
-  for (const url of ownPaths(scope, '/.auth/login/:provider')) scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => begin(v2, request, reply))
-  for (const url of ownPaths(scope, '/.auth/login/:provider/callback')) scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => comeBack(v2, request, reply))
-  for (const url of ownPaths(scope, '/.auth/login/:provider/token')) scope.get<{ Params: { provider: string } }>(url, route, redeemCode)
+  for (const url of ownPaths(scope, '/.auth/login/:provider')) {
+    scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => begin(v2, request, reply))
+  }
+  for (const url of ownPaths(scope, '/.auth/login/:provider/callback')) {
+    scope.get<{ Params: { provider: string } }>(url, route, (request, reply) => comeBack(v2, request, reply))
+  }
+  for (const url of ownPaths(scope, '/.auth/login/:provider/token')) {
+    scope.get<{ Params: { provider: string } }>(url, route, redeemCode)
+  }
   for (const base of [v1.base, v2.base]) {
     for (const url of ownPaths(scope, `${base}/done`)) scope.get(url, route, (_request, reply) => endings.done(reply))
   }
@@ -119,7 +136,10 @@ function failure (thrown: unknown, request: FastifyRequest): Outcome {
   return { error: textOf(thrown) }
 }
 
-function redirecting (exchange: Exchange, given: string): { name: string, provider: ExchangeProvider, redirection: Redirection } {
+function redirecting (
+  exchange: Exchange,
+  given: string
+): { name: string, provider: ExchangeProvider, redirection: Redirection } {
   const name = given.toLowerCase()
   try {
     const provider = exchange.provider(name)
@@ -136,6 +156,8 @@ function isAnswer (query: URLSearchParams): boolean {
 
 function only (query: URLSearchParams, name: string): string {
   const [value, another] = query.getAll(name)
-  if (value === undefined || value === '' || another !== undefined) throw new errors.GrantRejectedError(`${name} must be given once`)
+  if (value === undefined || value === '' || another !== undefined) {
+    throw new errors.GrantRejectedError(`${name} must be given once`)
+  }
   return value
 }

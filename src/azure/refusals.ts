@@ -7,7 +7,9 @@ export function asRefusal (thrown: unknown, statuses: readonly number[] = [403, 
   const code = codeOf(thrown)
   if (!(thrown instanceof Error) || code === undefined || !statuses.includes(statusOf(thrown))) return thrown
   const reason: unknown = Reflect.get(thrown, 'reason')
-  return new TokenExchangeError(code, 401, thrown.message, typeof reason === 'string' ? reason : undefined, { cause: thrown })
+  return new TokenExchangeError(code, 401, thrown.message, typeof reason === 'string' ? reason : undefined, {
+    cause: thrown
+  })
 }
 
 /**
@@ -16,7 +18,8 @@ export function asRefusal (thrown: unknown, statuses: readonly number[] = [403, 
  */
 export const turnAway: TurnAway = (refusal, request, reply, done) => {
   const error = asRefusal(refusal)
-  const isRenderedElsewhere = hasErrorHandler(request.server) || Reflect.get(request.routeOptions.config, kErrorHandler) === true
+  const isRenderedElsewhere =
+    hasErrorHandler(request.server) || Reflect.get(request.routeOptions.config, kErrorHandler) === true
   if (isRenderedElsewhere) return done(error instanceof Error ? error : refusal)
   sendError(error, request, reply)
 }
@@ -74,5 +77,7 @@ function messageOf (error: unknown, status: number): string {
 }
 
 function toError (thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : Object.assign(new Error(messageOf(thrown, 500)), { statusCode: statusOf(thrown) })
+  return thrown instanceof Error
+    ? thrown
+    : Object.assign(new Error(messageOf(thrown, 500)), { statusCode: statusOf(thrown) })
 }

@@ -24,15 +24,24 @@ const refusedSchemes = ['javascript:', 'data:', 'vbscript:', 'file:', 'blob:', '
  *
  * @throws errors.OptionInvalidError
  */
-export function readAzureMobileServices (value: unknown = false, { corsOrigins, providers }: { corsOrigins: readonly string[], providers: Iterable<string> }): Dialect | null {
+export function readAzureMobileServices (
+  value: unknown = false,
+  { corsOrigins, providers }: { corsOrigins: readonly string[], providers: Iterable<string> }
+): Dialect | null {
   if (value === false) return null
   if (value !== true && !isObject(value)) throw refused(path, 'must be true, false or an object')
-  const { completionOrigins, redirectUris } = members(value === true ? {} : value, path, ['completionOrigins', 'redirectUris'])
+  const { completionOrigins, redirectUris } = members(value === true ? {} : value, path, [
+    'completionOrigins',
+    'redirectUris'
+  ])
   for (const name of providers) {
-    if (providerName(name) === 'done') throw refused('providers.done', 'is a page of the login under azureMobileServices')
+    if (providerName(name) === 'done') {
+      throw refused('providers.done', 'is a page of the login under azureMobileServices')
+    }
   }
   return Object.freeze({
-    completionOrigins: completionOrigins === undefined ? corsOrigins : list(completionOrigins, `${path}.completionOrigins`, origin),
+    completionOrigins:
+      completionOrigins === undefined ? corsOrigins : list(completionOrigins, `${path}.completionOrigins`, origin),
     redirectUris: redirectUris === undefined ? [] : list(redirectUris, `${path}.redirectUris`, redirectUri)
   })
 }
@@ -43,7 +52,9 @@ function list (value: unknown, name: string, read: (entry: unknown, name: string
 }
 
 function redirectUri (value: unknown, name: string): string {
-  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(value) || !URL.canParse(value)) throw refused(name, "must be an absolute URI such as 'myapp://easyauth.callback'")
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(value) || !URL.canParse(value)) {
+    throw refused(name, "must be an absolute URI such as 'myapp://easyauth.callback'")
+  }
   if (value.includes('#')) throw refused(name, 'must not have a fragment: the token goes there')
   if (refusedSchemes.includes(new URL(value).protocol)) throw refused(name, 'must not have this scheme')
   return value

@@ -47,13 +47,21 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     return found
   }
 
-  async function login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer> {
+  async function login (
+    provider: ExchangeProvider,
+    grant: AuthorizationGrant,
+    request: FastifyRequest
+  ): Promise<TokenAnswer> {
     singleUse.admit(provider, grant)
     const proven = await admit(await provider.verify(grant, request.log), request)
     return await begin(proven, request.log, async () => await singleUse.spend(provider, grant, proven.identity))
   }
 
-  async function redeem (provider: ExchangeProvider, answer: AuthorizationAnswer, request: FastifyRequest): Promise<Proven> {
+  async function redeem (
+    provider: ExchangeProvider,
+    answer: AuthorizationAnswer,
+    request: FastifyRequest
+  ): Promise<Proven> {
     if (provider.redirection === null) throw new errors.ProviderUnknownError('no login by redirect')
     const grant: AuthorizationGrant = { type: 'authorization_code', token: answer.code, nonce: answer.nonce }
     singleUse.admit(provider, grant)

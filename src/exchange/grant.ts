@@ -13,7 +13,9 @@ export type Members = Readonly<Record<string, unknown>>
  */
 export function readGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
   const [type, another] = grantTypes.filter(name => members[name] !== undefined)
-  if (type === undefined || another !== undefined) throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
+  if (type === undefined || another !== undefined) {
+    throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
+  }
   if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
   return readGrantOf(type, text(members, type), members)
 }
@@ -31,6 +33,8 @@ export function readGrantOf (type: GrantType, token: string, members: Members): 
 
 function text (members: Members, name: string): string {
   const value = members[name]
-  if (typeof value !== 'string' || value === '') throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+  if (typeof value !== 'string' || value === '') {
+    throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+  }
   return value
 }

@@ -27,7 +27,10 @@ export function createMint (issue: Issuer): Mint {
     try {
       if (session === null) return issue({ userId, granted, vouched, tokenId: randomUUID() })
       const { sessionId, tokenId, refreshToken } = session
-      return { ...issue({ userId, granted, vouched, sessionId, tokenId }), ...(refreshToken !== undefined && { refresh_token: refreshToken }) }
+      return {
+        ...issue({ userId, granted, vouched, sessionId, tokenId }),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken })
+      }
     } catch (thrown) {
       // Too much for one token: the application's answer was junk.
       log.error({ err: thrown }, 'the access token cannot be issued')

@@ -29,7 +29,9 @@ const shape = /^[A-Za-z0-9_-]{56}$/
  * @param issuer binds the nonces to one application, should two share a key
  */
 export function createNonces (material: readonly string[], issuer: string): Nonces {
-  const keys = material.map(secret => Buffer.from(hkdfSync('sha256', secret, '', `fastify-token-exchange nonce ${issuer}`, 32)))
+  const keys = material.map(secret =>
+    Buffer.from(hkdfSync('sha256', secret, '', `fastify-token-exchange nonce ${issuer}`, 32))
+  )
 
   function issue (): NonceAnswer {
     const [key] = keys

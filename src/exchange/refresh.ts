@@ -17,7 +17,9 @@ export interface RefreshParts { sessions: Pick<Sessions, 'refresh' | 'renew'>, l
 
 export function createRefresh ({ sessions, lookup, mint }: RefreshParts): Refresh {
   return async (refreshToken, request) => {
-    const { granted: proven, ...session } = await sessions.refresh(refreshToken, identity => admit(lookup, identity, request))
+    const { granted: proven, ...session } = await sessions.refresh(refreshToken, identity =>
+      admit(lookup, identity, request)
+    )
     return mint(proven, session, request.log)
   }
 }
@@ -30,7 +32,11 @@ export function createRenewal ({ sessions, lookup, mint }: RefreshParts): Renewa
   }
 }
 
-async function admit (lookup: GuardedLookup, identity: Identity, request: FastifyRequest): Promise<Proven & { userId: string } | null> {
+async function admit (
+  lookup: GuardedLookup,
+  identity: Identity,
+  request: FastifyRequest
+): Promise<(Proven & { userId: string }) | null> {
   const granted = await lookup(identity, { request, reason: 'refresh', providerTokens: null }).catch(nullIfDenied)
   return granted === null ? null : { identity, granted, userId: userIdOf({ identity, granted }) }
 }

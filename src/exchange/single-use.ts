@@ -32,7 +32,9 @@ export function createSingleUse (nonces: Nonces, spend: Spend): SingleUse {
 
     async spend (policy, grant, identity) {
       const keys = [...nonceKeys(policy, grant), ...tokenKeys(policy, grant, identity)]
-      if (keys.length > 0 && !await spend(keys)) throw new errors.GrantRejectedError('the nonce or the token was used before')
+      if (keys.length > 0 && !(await spend(keys))) {
+        throw new errors.GrantRejectedError('the nonce or the token was used before')
+      }
     }
   }
 }
@@ -46,14 +48,30 @@ const longestUse = 24 * 3600
  * have two at once for two audiences.
  * What says neither is no ID token; a provider that wants it used once cannot have that.
  */
-function tokenKeys ({ replay }: SingleUsePolicy, { type }: AuthorizationGrant, { provider, claims }: Identity): SpentKey[] {
+function tokenKeys (
+  { replay }: SingleUsePolicy,
+  { type }: AuthorizationGrant,
+  { provider, claims }: Identity
+): SpentKey[] {
   if (replay !== 'refuse') return []
   const { iss = provider, sub, iat, aud = null, jti, exp } = claims
-  const name = typeof jti === 'string' && jti !== '' ? [iss, 'jti', jti] : iat !== undefined && sub !== undefined ? [iss, sub, iat, aud] : null
+  const name =
+    typeof jti === 'string' && jti !== ''
+      ? [iss, 'jti', jti]
+      : iat !== undefined && sub !== undefined
+        ? [iss, sub, iat, aud]
+        : null
   if (name === null) {
-    if (type === 'id_token') throw new errors.ProviderUnavailableError("replay: 'refuse' needs claims with jti, or sub and iat")
+    if (type === 'id_token') {
+      throw new errors.ProviderUnavailableError("replay: 'refuse' needs claims with jti, or sub and iat")
+    }
     return []
   }
   const until = typeof exp === 'number' && Number.isFinite(exp) ? exp : Date.now() / 1000 + longestUse
-  return [{ key: `token ${createHash('sha256').update(JSON.stringify(name)).digest('base64url')}`, expiresAt: Math.ceil((until + tolerance) * 1000) }]
+  return [
+    {
+      key: `token ${createHash('sha256').update(JSON.stringify(name)).digest('base64url')}`,
+      expiresAt: Math.ceil((until + tolerance) * 1000)
+    }
+  ]
 }

@@ -5,7 +5,10 @@ import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, Ide
 import { readIdentity, type Verified } from './verified-identity.js'
 
 /** Asks one provider something, within its deadline and its share of the server. */
-export type Inquiry = <Answer>(ask: (context: Deadline) => Answer | Promise<Answer>, log: FastifyBaseLogger) => Promise<Answer>
+export type Inquiry = <Answer>(
+  ask: (context: Deadline) => Answer | Promise<Answer>,
+  log: FastifyBaseLogger
+) => Promise<Answer>
 
 /** Asks one provider whether a grant is good. */
 export type Verification = (grant: AuthorizationGrant, log: FastifyBaseLogger) => Promise<Verified>
@@ -56,7 +59,8 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
 }
 
 function readUrl (value: unknown): string {
-  const isUsable = typeof value === 'string' && URL.canParse(value) && ['https:', 'http:'].includes(new URL(value).protocol)
+  const isUsable =
+    typeof value === 'string' && URL.canParse(value) && ['https:', 'http:'].includes(new URL(value).protocol)
   if (!isUsable) throw new errors.ProviderUnavailableError("the provider's authorizationUrl() answered junk")
   // As its characters have to be for a header.
   return new URL(value).href

@@ -27,13 +27,23 @@ export interface AuthenticatorParts {
   matchMaster: KeyMatcher
 }
 
-export function createAuthenticator ({ verify, tolerance, sessions, matchApplication, matchMaster }: AuthenticatorParts): Authenticator {
+export function createAuthenticator ({
+  verify,
+  tolerance,
+  sessions,
+  matchApplication,
+  matchMaster
+}: AuthenticatorParts): Authenticator {
   const warm = createWarmTokens()
 
   function authenticate ({ token, applicationKey, masterKey }: Credentials): Auth {
     const caller = token === null ? nobody : callerOf(token)
     if (applicationKey === null && masterKey === null) return caller
-    return withKeys(caller.user, applicationKey === null ? null : matchApplication(applicationKey), masterKey === null ? null : matchMaster(masterKey))
+    return withKeys(
+      caller.user,
+      applicationKey === null ? null : matchApplication(applicationKey),
+      masterKey === null ? null : matchMaster(masterKey)
+    )
   }
 
   function callerOf (token: string): UserAuth {

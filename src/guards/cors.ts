@@ -29,6 +29,10 @@ export function corsPolicy ({ origins }: CorsOptions, headers: CredentialHeaders
  * @throws errors.OptionInvalidError if the application has registered it already
  */
 export async function registerCors (app: FastifyInstance, policy: CorsPolicy): Promise<void> {
-  if (app.hasPlugin('@fastify/cors')) throw new errors.OptionInvalidError('cors: the application has registered @fastify/cors already; use one of the two')
+  if (app.hasPlugin('@fastify/cors')) {
+    throw new errors.OptionInvalidError(
+      'cors: the application has registered @fastify/cors already; use one of the two'
+    )
+  }
   await app.register(fastifyCors, policy)
 }

@@ -46,7 +46,11 @@ export function createCredentialReader (headers: CredentialHeaders): (rawHeaders
       else if (name === headers.applicationKey) applicationKey = once(applicationKey, value)
       else if (name === headers.masterKey) masterKey = once(masterKey, value)
     }
-    return { token: oneToken(bearer === null ? null : readBearer(bearer), token), applicationKey: applicationKey || null, masterKey: masterKey || null }
+    return {
+      token: oneToken(bearer === null ? null : readBearer(bearer), token),
+      applicationKey: applicationKey || null,
+      masterKey: masterKey || null
+    }
   }
 }
 
@@ -61,7 +65,9 @@ const blanksAround = /^[ \t]+|[ \t]+$/g
 function oneToken (bearer: string | null, header: string | null): string | null {
   if (header === null) return bearer
   const token = header.replace(blanksAround, '') || null
-  if (bearer !== null && token !== null && bearer !== token) throw new errors.RequestInvalidError('two tokens that differ were sent')
+  if (bearer !== null && token !== null && bearer !== token) {
+    throw new errors.RequestInvalidError('two tokens that differ were sent')
+  }
   return bearer ?? token
 }
 

@@ -17,7 +17,7 @@ export const kOwnRoute: unique symbol = Symbol('fastify-token-exchange.own-route
 
 /** Fastify's own hook types each hold for one kind of server and one type provider; requests of all of them are these. */
 interface AnyHook {
-  onRequest (request: Pick<FastifyRequest, 'id'>, reply: Pick<FastifyReply, 'sent'>, done: (error?: Error) => void): void
+  onRequest(request: Pick<FastifyRequest, 'id'>, reply: Pick<FastifyReply, 'sent'>, done: (error?: Error) => void): void
 }
 
 /** An `onRequest` hook for routes of every kind: HTTP/2 or not, with whatever type provider and schema. */
@@ -52,7 +52,11 @@ export function createGuards (parts: GuardParts): Guards {
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
 function guard (requirement: Requirement, { authenticator, readCredentials, turnAway }: GuardParts): Guard {
-  return function tokenExchangeGuard (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  return function tokenExchangeGuard (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: (error?: Error) => void
+  ): void {
     if (isPreflight(request)) return done()
     try {
       const auth = request[kAuth] ?? authenticator.authenticate(readCredentials(request.raw.rawHeaders))
@@ -109,7 +113,9 @@ function checkedLevel (level: unknown): Level {
 function checkedNames (names: readonly unknown[]): readonly string[] {
   if (names.length === 0) throw new errors.OptionInvalidError('a permission guard takes at least one permission')
   return names.map(name => {
-    if (typeof name !== 'string' || name === '') throw new errors.OptionInvalidError('a permission is a non-empty string')
+    if (typeof name !== 'string' || name === '') {
+      throw new errors.OptionInvalidError('a permission is a non-empty string')
+    }
     return name
   })
 }

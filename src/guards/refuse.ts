@@ -27,7 +27,12 @@ export function challenge (reply: FastifyReply, refusal: unknown): void {
 }
 
 /** Turns a caller away, who has the challenge already. */
-export type TurnAway = (refusal: Error, request: FastifyRequest, reply: FastifyReply, done: (error: Error) => void) => void
+export type TurnAway = (
+  refusal: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error: Error) => void
+) => void
 
 /** As an error, for whatever error handler the route has. */
 export const turnAway: TurnAway = (refusal, _request, _reply, done) => done(refusal)

@@ -8,17 +8,26 @@ import type { CredentialHeaders } from './credentials.js'
 
 type KeyList = Readonly<Record<string, string>>
 
-export function readApplicationKeys (applications: unknown = {}, masters: unknown = {}): { applicationKeys: KeyList, masterKeys: KeyList } {
+export function readApplicationKeys (
+  applications: unknown = {},
+  masters: unknown = {}
+): { applicationKeys: KeyList, masterKeys: KeyList } {
   const applicationKeys = readKeyList(applications, 'applicationKeys')
   const masterKeys = readKeyList(masters, 'masterKeys')
   const values = [...Object.values(applicationKeys), ...Object.values(masterKeys)]
-  if (new Set(values).size !== values.length) throw refused('applicationKeys and masterKeys', 'must not hold one key twice')
+  if (new Set(values).size !== values.length) {
+    throw refused('applicationKeys and masterKeys', 'must not hold one key twice')
+  }
   return { applicationKeys, masterKeys }
 }
 
 function readKeyList (value: unknown, path: string): KeyList {
   if (!isDictionary(value)) throw refused(path, 'must be a plain object of keys by label')
-  return Object.freeze(Object.fromEntries(Object.entries(value).map(([label, key]) => [label, readApplicationKey(key, labelled(path, label))])))
+  return Object.freeze(
+    Object.fromEntries(
+      Object.entries(value).map(([label, key]) => [label, readApplicationKey(key, labelled(path, label))])
+    )
+  )
 }
 
 function readApplicationKey (value: unknown, path: string): string {
@@ -28,8 +37,16 @@ function readApplicationKey (value: unknown, path: string): string {
 }
 
 export function readHeaders (value: unknown = {}): CredentialHeaders {
-  const { token = 'x-zumo-auth', applicationKey = 'x-zumo-application', masterKey = 'x-zumo-master' } = members(value, 'headers', ['token', 'applicationKey', 'masterKey'])
-  const headers = { token: headerName(token, 'headers.token'), applicationKey: headerName(applicationKey, 'headers.applicationKey'), masterKey: headerName(masterKey, 'headers.masterKey') }
+  const {
+    token = 'x-zumo-auth',
+    applicationKey = 'x-zumo-application',
+    masterKey = 'x-zumo-master'
+  } = members(value, 'headers', ['token', 'applicationKey', 'masterKey'])
+  const headers = {
+    token: headerName(token, 'headers.token'),
+    applicationKey: headerName(applicationKey, 'headers.applicationKey'),
+    masterKey: headerName(masterKey, 'headers.masterKey')
+  }
   if (new Set(Object.values(headers)).size !== 3) throw refused('headers', 'must be three different names')
   return headers
 }
@@ -43,6 +60,8 @@ export function readDefaultLevel (value: unknown): Level | null {
 export function readCors (value: unknown): CorsOptions | null {
   if (value === undefined) return null
   const { origins } = members(value, 'cors', ['origins'])
-  if (!Array.isArray(origins) || origins.length === 0) throw refused('cors.origins', 'must be a non-empty list of origins')
+  if (!Array.isArray(origins) || origins.length === 0) {
+    throw refused('cors.origins', 'must be a non-empty list of origins')
+  }
   return { origins: Array.from(origins, (entry: unknown, index) => origin(entry, `cors.origins[${index}]`)) }
 }

@@ -76,19 +76,30 @@ export class CachedDocument<T> {
   #takeOff (): Flight {
     const controller = new AbortController()
     const landed = withinTotalTime(signal => this.#fetch(signal), controller)
-      .catch(error => { this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonOf(error) } })
-      .finally(() => { this.#flight = undefined })
+      .catch(error => {
+        this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonOf(error) }
+      })
+      .finally(() => {
+        this.#flight = undefined
+      })
     return { landed, controller, waiting: 0 }
   }
 
   async #fetch (signal: AbortSignal): Promise<void> {
     const known = this.#copy
-    const { status, headers, body } = await requestJson(this.#url, { signal, ...(known?.etag !== undefined && { headers: { 'if-none-match': known.etag } }) })
+    const { status, headers, body } = await requestJson(this.#url, {
+      signal,
+      ...(known?.etag !== undefined && { headers: { 'if-none-match': known.etag } })
+    })
     if (status === 304 && known !== undefined) {
       this.#copy = { ...known, fetchedAt: Date.now() }
     } else {
       if (status !== 200) throw new errors.ProviderUnavailableError(`status ${status}`)
-      this.#copy = { value: this.#read(body), fetchedAt: Date.now(), etag: typeof headers.etag === 'string' ? headers.etag : undefined }
+      this.#copy = {
+        value: this.#read(body),
+        fetchedAt: Date.now(),
+        etag: typeof headers.etag === 'string' ? headers.etag : undefined
+      }
     }
     this.#fetches++
     this.#failures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
@@ -116,7 +127,10 @@ function isWithin (since: number, span: number): boolean {
 }
 
 function reasonOf (error: unknown): string {
-  const reason: unknown = codeOf(error) === errors.ProviderUnavailableError.code && error instanceof Error ? Reflect.get(error, 'reason') : undefined
+  const reason: unknown =
+    codeOf(error) === errors.ProviderUnavailableError.code && error instanceof Error
+      ? Reflect.get(error, 'reason')
+      : undefined
   return typeof reason === 'string' ? reason : 'the document is not what it should be'
 }
 

@@ -28,7 +28,12 @@ export interface JsonAnswer {
 
 // No redirects and no decompression: undici adds neither unless an interceptor is composed in. No timeouts of its own,
 // the connection's aside: the caller's deadline may be longer, and ends every call.
-const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_TIME }, headersTimeout: 0, bodyTimeout: 0 })
+const agent = new Agent({
+  maxResponseSize: MAX_BYTES,
+  connect: { timeout: TOTAL_TIME },
+  headersTimeout: 0,
+  bodyTimeout: 0
+})
 
 /**
  * One guarded call to an identity provider: within the caller's deadline (or 5 s in all) and 512 KiB, no redirects,
@@ -38,16 +43,24 @@ const agent = new Agent({ maxResponseSize: MAX_BYTES, connect: { timeout: TOTAL_
  */
 export async function requestJson (url: string, options: JsonRequest = {}): Promise<JsonAnswer> {
   try {
-    return options.signal === undefined ? await withinTotalTime(signal => call(url, options, signal)) : await call(url, options, options.signal)
+    return options.signal === undefined
+      ? await withinTotalTime(signal => call(url, options, signal))
+      : await call(url, options, options.signal)
   } catch (error) {
     if (options.signal?.aborted === true) throw new errors.ProviderUnavailableError('aborted at the deadline')
-    throw codeOf(error) === errors.ProviderUnavailableError.code ? error : new errors.ProviderUnavailableError(reasonOf(error))
+    throw codeOf(error) === errors.ProviderUnavailableError.code
+      ? error
+      : new errors.ProviderUnavailableError(reasonOf(error))
   }
 }
 
 async function call (url: string, options: JsonRequest, signal: AbortSignal): Promise<JsonAnswer> {
   const { origin, pathname, search } = new URL(url)
-  const { status, headers, body } = await wholeAnswer(agent, { origin, path: pathname + search, ...describe(options) }, { signal, admit: refuseNonAnswers })
+  const { status, headers, body } = await wholeAnswer(
+    agent,
+    { origin, path: pathname + search, ...describe(options) },
+    { signal, admit: refuseNonAnswers }
+  )
   return { status, headers, body: readBody(decodeUtf8(body), status) }
 }
 
@@ -56,8 +69,14 @@ async function call (url: string, options: JsonRequest, signal: AbortSignal): Pr
  *
  * By a timer of its own: undici's bodyTimeout starts anew with each chunk, so a trickle would never end.
  */
-export async function withinTotalTime<T> (work: (signal: AbortSignal) => Promise<T>, controller = new AbortController()): Promise<T> {
-  const timer = setTimeout(() => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline')), TOTAL_TIME)
+export async function withinTotalTime<T> (
+  work: (signal: AbortSignal) => Promise<T>,
+  controller = new AbortController()
+): Promise<T> {
+  const timer = setTimeout(
+    () => controller.abort(new errors.ProviderUnavailableError('aborted at the deadline')),
+    TOTAL_TIME
+  )
   try {
     return await work(controller.signal)
   } finally {
@@ -69,17 +88,26 @@ function describe ({ headers, form, json }: JsonRequest) {
   const common = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'fastify-token-exchange' }
   if (form !== undefined) {
     const body = new URLSearchParams(form).toString()
-    return { method: 'POST' as const, body, headers: { ...common, 'content-type': 'application/x-www-form-urlencoded', ...headers } }
+    return {
+      method: 'POST' as const,
+      body,
+      headers: { ...common, 'content-type': 'application/x-www-form-urlencoded', ...headers }
+    }
   }
   if (json !== undefined) {
-    return { method: 'POST' as const, body: JSON.stringify(json), headers: { ...common, 'content-type': 'application/json', ...headers } }
+    return {
+      method: 'POST' as const,
+      body: JSON.stringify(json),
+      headers: { ...common, 'content-type': 'application/json', ...headers }
+    }
   }
   return { method: 'GET' as const, headers: { ...common, ...headers } }
 }
 
 function refuseNonAnswers (status: number, headers: WholeAnswer['headers']): void {
   const encoding = headers['content-encoding'] ?? 'identity'
-  const isAnswer = (status >= 200 && status < 300) || status === 304 || (status >= 400 && status < 500 && status !== 429)
+  const isAnswer =
+    (status >= 200 && status < 300) || status === 304 || (status >= 400 && status < 500 && status !== 429)
   if (isAnswer && encoding === 'identity' && !(Number(headers['content-length']) > MAX_BYTES)) return
   throw new errors.ProviderUnavailableError(isAnswer ? 'the answer is compressed or too large' : `status ${status}`)
 }

@@ -15,7 +15,9 @@ export interface Discovery {
 
 /** @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation the document's `issuer` must be exactly ours */
 export function discover (issuer: string): Discovery {
-  const configuration = new CachedDocument(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, body => readDocument(body, issuer))
+  const configuration = new CachedDocument(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, body =>
+    readDocument(body, issuer)
+  )
   let latest: { url: string, keys: KeySet } | undefined
 
   async function document (signal: AbortSignal): Promise<JsonObject> {
@@ -46,6 +48,8 @@ function readDocument (body: unknown, issuer: string): JsonObject {
 
 function usable (document: JsonObject, name: string, issuer: string): string {
   const url = document[name]
-  if (!isCallable(url, issuer)) throw new errors.ProviderUnavailableError(`the discovery document has no usable ${name}`)
+  if (!isCallable(url, issuer)) {
+    throw new errors.ProviderUnavailableError(`the discovery document has no usable ${name}`)
+  }
   return url
 }

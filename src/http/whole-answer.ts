@@ -20,7 +20,11 @@ export interface WholeAnswerOptions {
  * Not by undici's request(): it makes a stream of each answer, which costs as much again as the call where the answer
  * is a few hundred bytes, as those of identity providers are.
  */
-export function wholeAnswer (dispatcher: Dispatcher, request: Dispatcher.DispatchOptions, options: WholeAnswerOptions): Promise<WholeAnswer> {
+export function wholeAnswer (
+  dispatcher: Dispatcher,
+  request: Dispatcher.DispatchOptions,
+  options: WholeAnswerOptions
+): Promise<WholeAnswer> {
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted()
     dispatcher.dispatch(request, new Collector(options, resolve, reject))

@@ -17,7 +17,10 @@ export interface LookupContext {
  * The application's answer to: what may this identity do here? `null` denies access.
  * It runs at each login and at each refresh.
  */
-export type PermissionLookup = (identity: Identity, context: LookupContext) => Permissions | null | Promise<Permissions | null>
+export type PermissionLookup = (
+  identity: Identity,
+  context: LookupContext
+) => Permissions | null | Promise<Permissions | null>
 
 /** Why the lookup runs, and for which request. */
 export interface LookupOccasion {
@@ -45,7 +48,10 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
     try {
       return await deadlines.within(milliseconds, deadline => {
         const context = { request, reason, get signal () { return deadline.signal }, providerTokens: null }
-        return lookup(identity, Object.defineProperty(context, 'providerTokens', { value: providerTokens, enumerable: false }))
+        return lookup(
+          identity,
+          Object.defineProperty(context, 'providerTokens', { value: providerTokens, enumerable: false })
+        )
       })
     } catch (thrown) {
       throw failed(thrown, request.log)
@@ -65,8 +71,12 @@ function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
 // Every member of Permissions has a default, so anything at all would pass for the answer of somebody who is authenticated:
 // an Error that was returned and not thrown, a result set, a Map.
 function refuseForeign (answer: unknown): void {
-  if (typeof answer !== 'object' || answer === null || Object.prototype.toString.call(answer) !== '[object Object]') throw new errors.OptionInvalidError('permissions must be an object')
-  if (Object.keys(answer).length > 0 && !members.some(name => name in answer)) throw new errors.OptionInvalidError(`permissions must hold one of ${members.join(', ')}`)
+  if (typeof answer !== 'object' || answer === null || Object.prototype.toString.call(answer) !== '[object Object]') {
+    throw new errors.OptionInvalidError('permissions must be an object')
+  }
+  if (Object.keys(answer).length > 0 && !members.some(name => name in answer)) {
+    throw new errors.OptionInvalidError(`permissions must hold one of ${members.join(', ')}`)
+  }
 }
 
 /** What the application's own callback threw is logged whole, for its developers, and never answered. */

@@ -17,7 +17,9 @@ export interface TokenExchangeTypes {}
 export type Permission = TokenExchangeTypes extends { permission: infer Name extends string } ? Name : string
 
 /** The extra members of an access token: any, or the application's own. */
-export type ExtraClaims = TokenExchangeTypes extends { claims: infer Claims extends object } ? Claims : Record<string, unknown>
+export type ExtraClaims = TokenExchangeTypes extends { claims: infer Claims extends object }
+  ? Claims
+  : Record<string, unknown>
 
 /** What an identity may do here: the answer of the permission lookup. */
 export interface Permissions {
@@ -66,14 +68,18 @@ export function readPermissions (answer: unknown): GrantedPermissions {
 function readNames (value: unknown): readonly string[] {
   if (!Array.isArray(value)) throw new errors.OptionInvalidError('permissions must be an array of strings')
   return Array.from(value, (name: unknown) => {
-    if (typeof name !== 'string' || name === '') throw new errors.OptionInvalidError('permissions must hold non-empty strings only')
+    if (typeof name !== 'string' || name === '') {
+      throw new errors.OptionInvalidError('permissions must hold non-empty strings only')
+    }
     return name
   })
 }
 
 function readUserId (value: unknown): string | null {
   if (value === null) return null
-  if (typeof value !== 'string' || value === '') throw new errors.OptionInvalidError('userId must be a non-empty string')
+  if (typeof value !== 'string' || value === '') {
+    throw new errors.OptionInvalidError('userId must be a non-empty string')
+  }
   return value
 }
 
@@ -81,10 +87,14 @@ function readUserId (value: unknown): string | null {
 function readClaims (value: unknown): Readonly<Record<string, unknown>> {
   if (!isObject(value)) throw new errors.OptionInvalidError('claims must be an object')
   for (const name of Object.keys(value)) {
-    if (reservedClaims.has(name)) throw new errors.OptionInvalidError(`claims must not hold ${name}, a member of the access token itself`)
+    if (reservedClaims.has(name)) {
+      throw new errors.OptionInvalidError(`claims must not hold ${name}, a member of the access token itself`)
+    }
   }
   const copy = throughJson(value)
-  if (!isObject(copy) || Object.keys(copy).some(name => reservedClaims.has(name))) throw new errors.OptionInvalidError('claims must be plain JSON')
+  if (!isObject(copy) || Object.keys(copy).some(name => reservedClaims.has(name))) {
+    throw new errors.OptionInvalidError('claims must be plain JSON')
+  }
   return copy
 }
 

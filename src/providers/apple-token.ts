@@ -57,12 +57,19 @@ export async function exchangeAppleCode (
  *
  * @see https://developer.apple.com/documentation/signinwithapplerestapi/revoke-tokens
  */
-export async function revokeAppleToken (endpoint: string, key: AppleKey, clientIds: readonly string[], refreshToken: string): Promise<void> {
+export async function revokeAppleToken (
+  endpoint: string,
+  key: AppleKey,
+  clientIds: readonly string[],
+  refreshToken: string
+): Promise<void> {
   // Apple would answer 200, and an account deletion would look done.
-  if (typeof refreshToken !== 'string' || refreshToken === '') throw new errors.OptionInvalidError('apple.revoke needs a refresh token')
+  if (typeof refreshToken !== 'string' || refreshToken === '') {
+    throw new errors.OptionInvalidError('apple.revoke needs a refresh token')
+  }
   const refusals: unknown[] = []
   for (const clientId of clientIds) {
-    const form = { ...await credentials(key, clientId), token: refreshToken, token_type_hint: 'refresh_token' }
+    const form = { ...(await credentials(key, clientId)), token: refreshToken, token_type_hint: 'refresh_token' }
     const { status, body } = await requestJson(endpoint, { form })
     try {
       if (status !== 200) readTokenAnswer({ status, body })

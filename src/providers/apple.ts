@@ -35,11 +35,20 @@ const KEY = ['teamId', 'keyId', 'privateKey']
  */
 export function apple (options: AppleOptions): AppleProvider {
   const given = configuration('apple', options, ['clientIds', ...KEY, ...ID_TOKEN_OPTIONS], ENDPOINTS)
-  const key = KEY.some(given.has) ? readAppleKey(given.text('teamId'), given.text('keyId'), given.text('privateKey')) : undefined
+  const key = KEY.some(given.has)
+    ? readAppleKey(given.text('teamId'), given.text('keyId'), given.text('privateKey'))
+    : undefined
   const { endpoints: { token, revoke, jwks }, nonce, replay } = given
   const clientIds = given.list('clientIds')
   const issuers = [HOST, 'https://account.apple.com']
-  const idTokens = idTokenProvider({ algorithms: ['RS256'], issuers, clientIds, nonce, replay, keys: createKeySet(jwks) })
+  const idTokens = idTokenProvider({
+    algorithms: ['RS256'],
+    issuers,
+    clientIds,
+    nonce,
+    replay,
+    keys: createKeySet(jwks)
+  })
   return {
     ...idTokens,
     accepts: key === undefined ? ['id_token'] : ['id_token', 'authorization_code'],
@@ -50,7 +59,9 @@ export function apple (options: AppleOptions): AppleProvider {
       if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')
       const identity = await idTokens.verify({ ...grant, type: 'id_token', token: idToken }, context)
       const refreshToken = textOrNull(answer.refresh_token)
-      return refreshToken === null ? identity : Object.defineProperty(identity, 'providerTokens', { value: Object.freeze({ refreshToken }) })
+      return refreshToken === null
+        ? identity
+        : Object.defineProperty(identity, 'providerTokens', { value: Object.freeze({ refreshToken }) })
     },
     async revoke (refreshToken) {
       if (key === undefined) throw new errors.OptionInvalidError('apple.revoke needs teamId, keyId and privateKey')

@@ -4,7 +4,13 @@ import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../json.js'
 
 /** Refusals of what the app sent (RFC 6749, 5.2), in the words of OAuth and of GitHub. All others are about our own configuration. */
-const REFUSALS: readonly unknown[] = ['invalid_grant', 'invalid_request', 'bad_verification_code', 'redirect_uri_mismatch', 'unverified_user_email']
+const REFUSALS: readonly unknown[] = [
+  'invalid_grant',
+  'invalid_request',
+  'bad_verification_code',
+  'redirect_uri_mismatch',
+  'unverified_user_email'
+]
 
 /**
  * Exchanges an authorization code (RFC 6749, 4.1.3; RFC 7636, 4.5). The provider compares `redirect_uri` and
@@ -13,7 +19,12 @@ const REFUSALS: readonly unknown[] = ['invalid_grant', 'invalid_request', 'bad_v
  * @param client how this client authenticates itself, in the form
  * @throws errors.GrantRejectedError, errors.ProviderUnavailableError
  */
-export async function exchangeCode (endpoint: string, client: Record<string, string>, grant: AuthorizationGrant, signal: AbortSignal): Promise<JsonObject> {
+export async function exchangeCode (
+  endpoint: string,
+  client: Record<string, string>,
+  grant: AuthorizationGrant,
+  signal: AbortSignal
+): Promise<JsonObject> {
   const form = {
     ...client,
     grant_type: 'authorization_code',
@@ -28,8 +39,12 @@ export async function exchangeCode (endpoint: string, client: Record<string, str
 export function readTokenAnswer ({ status, body }: { status: number, body: unknown }): JsonObject {
   const error: unknown = isObject(body) ? body.error : undefined
   if (REFUSALS.includes(error)) throw new errors.GrantRejectedError(String(error))
-  if (typeof error === 'string' && /^[a-z_]{1,40}$/.test(error)) throw new errors.ProviderUnavailableError(`token endpoint: ${error}`)
-  if (status !== 200 || error !== undefined || !isObject(body)) throw new errors.ProviderUnavailableError(`token endpoint: status ${status}`)
+  if (typeof error === 'string' && /^[a-z_]{1,40}$/.test(error)) {
+    throw new errors.ProviderUnavailableError(`token endpoint: ${error}`)
+  }
+  if (status !== 200 || error !== undefined || !isObject(body)) {
+    throw new errors.ProviderUnavailableError(`token endpoint: status ${status}`)
+  }
   return body
 }
 

@@ -63,7 +63,9 @@ export function configuration<Endpoint extends string> (
     },
     list (name) {
       const value = given[name]
-      if (!Array.isArray(value) || value.length === 0 || !value.every(isText)) throw refuse(name, 'must be a non-empty list of non-empty strings')
+      if (!Array.isArray(value) || value.length === 0 || !value.every(isText)) {
+        throw refuse(name, 'must be a non-empty list of non-empty strings')
+      }
       return [...value]
     }
   }
@@ -76,8 +78,14 @@ function members (value: unknown, name: string, known: readonly string[]): JsonO
   return { ...value }
 }
 
-function addresses<Endpoint extends string> (name: string, value: unknown, defaults: Addresses<Endpoint>): Addresses<Endpoint> {
+function addresses<Endpoint extends string> (
+  name: string,
+  value: unknown,
+  defaults: Addresses<Endpoint>
+): Addresses<Endpoint> {
   const given = value === undefined ? {} : members(value, name, Object.keys(defaults))
-  const replaced = Object.entries(given).filter(([, url]) => url !== undefined).map(([key, url]) => [key, endpointUrl(url, `${name}.${key}`)])
+  const replaced = Object.entries(given)
+    .filter(([, url]) => url !== undefined)
+    .map(([key, url]) => [key, endpointUrl(url, `${name}.${key}`)])
   return { ...defaults, ...Object.fromEntries(replaced) }
 }

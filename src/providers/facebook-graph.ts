@@ -49,12 +49,24 @@ export async function verifyClassicToken (app: GraphApp, token: string, signal: 
  *
  * @see https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
  */
-export function graphLogin (app: GraphApp, redirect: RedirectSettings, endpoints: { authorize: string, token: string }, nonce: NoncePolicy): ReturnType<typeof codeFlow> {
-  const server = { issuer: 'https://www.facebook.com', authorizationEndpoint: endpoints.authorize, tokenEndpoint: endpoints.token || `${app.graph}/oauth/access_token` }
-  return codeFlow({ ...redirect, openid: false, server: async () => server, readError }, async ({ accessToken }, { signal }) => {
-    refuseWithoutNonce(nonce)
-    return await verifyClassicToken(app, accessToken, signal)
-  })
+export function graphLogin (
+  app: GraphApp,
+  redirect: RedirectSettings,
+  endpoints: { authorize: string, token: string },
+  nonce: NoncePolicy
+): ReturnType<typeof codeFlow> {
+  const server = {
+    issuer: 'https://www.facebook.com',
+    authorizationEndpoint: endpoints.authorize,
+    tokenEndpoint: endpoints.token || `${app.graph}/oauth/access_token`
+  }
+  return codeFlow(
+    { ...redirect, openid: false, server: async () => server, readError },
+    async ({ accessToken }, { signal }) => {
+      refuseWithoutNonce(nonce)
+      return await verifyClassicToken(app, accessToken, signal)
+    }
+  )
 }
 
 /** The Graph's own form of error: of a token endpoint, all that is not passing is about the code. */
@@ -64,15 +76,27 @@ function readError ({ error }: JsonObject): string | null {
   return 'temporarily_unavailable'
 }
 
-async function debugToken ({ graph, appId, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {
-  const { data } = await callGraph(`${graph}/debug_token`, { input_token: token, access_token: `${appId}|${appSecret}` }, signal)
+async function debugToken (
+  { graph, appId, appSecret }: GraphApp,
+  token: string,
+  signal: AbortSignal
+): Promise<JsonObject> {
+  const { data } = await callGraph(
+    `${graph}/debug_token`,
+    { input_token: token, access_token: `${appId}|${appSecret}` },
+    signal
+  )
   if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: junk')
   return data
 }
 
 function readMe ({ graph, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {
   const proof = createHmac('sha256', appSecret).update(token).digest('hex')
-  return callGraph(`${graph}/me`, { fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof }, signal)
+  return callGraph(
+    `${graph}/me`,
+    { fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof },
+    signal
+  )
 }
 
 function checkToken ({ appId }: GraphApp, data: JsonObject): string {
@@ -81,7 +105,9 @@ function checkToken ({ appId }: GraphApp, data: JsonObject): string {
   if (data.type !== 'USER') throw new errors.GrantRejectedError('type')
   // 0: a token that does not expire.
   const expiresAt = data.expires_at ?? 0
-  if (typeof expiresAt !== 'number' || (expiresAt !== 0 && expiresAt <= Date.now() / 1000)) throw new errors.GrantRejectedError('expires_at')
+  if (typeof expiresAt !== 'number' || (expiresAt !== 0 && expiresAt <= Date.now() / 1000)) {
+    throw new errors.GrantRejectedError('expires_at')
+  }
   const userId = exactId(data.user_id)
   if (userId === null || !/^\d{1,255}$/.test(userId)) throw new errors.GrantRejectedError('user_id')
   return userId
@@ -97,9 +123,15 @@ async function callGraph (url: string, query: Record<string, string>, signal: Ab
 function refusal ({ code, message, is_transient: isTransient }: JsonObject): Error {
   // Such an app's secret counts as public, so it gets no app token: nothing the user could do about.
   if (typeof message === 'string' && /desktop app/i.test(message)) {
-    return new errors.ProviderUnavailableError('configuration: the Facebook app is configured as a desktop app, its app token is refused')
+    return new errors.ProviderUnavailableError(
+      'configuration: the Facebook app is configured as a desktop app, its app token is refused'
+    )
   }
-  if (code === 101) return new errors.ProviderUnavailableError('configuration: error 101, Facebook does not accept this app id and secret')
+  if (code === 101) {
+    return new errors.ProviderUnavailableError(
+      'configuration: error 101, Facebook does not accept this app id and secret'
+    )
+  }
   // A number, and nothing else that the log would repeat.
   const reason = `error ${typeof code === 'number' ? code : 'without a code'}`
   const isPassing = isTransient === true || PASSING_ERRORS.includes(code)

@@ -32,7 +32,11 @@ const ENDPOINTS = {
  */
 export function facebook (options: FacebookOptions): IdentityProvider {
   const given = configuration('facebook', options, ['appId', 'appSecret', 'redirect', ...ID_TOKEN_OPTIONS], ENDPOINTS)
-  const app = { graph: given.endpoints.graph.replace(/\/+$/, ''), appId: given.text('appId'), appSecret: given.text('appSecret') }
+  const app = {
+    graph: given.endpoints.graph.replace(/\/+$/, ''),
+    appId: given.text('appId'),
+    appSecret: given.text('appSecret')
+  }
   const limitedLogin: IdTokenRules = {
     algorithms: ['RS256'],
     issuers: ['https://www.facebook.com', 'https://facebook.com'],
@@ -41,7 +45,12 @@ export function facebook (options: FacebookOptions): IdentityProvider {
     nonceForms: ['raw'],
     keys: createKeySet(given.endpoints.jwks)
   }
-  const redirect = readRedirect('facebook', options.redirect, { clientIds: [app.appId], secret: { own: app.appSecret }, scope: 'public_profile email', openid: false })
+  const redirect = readRedirect('facebook', options.redirect, {
+    clientIds: [app.appId],
+    secret: { own: app.appSecret },
+    scope: 'public_profile email',
+    openid: false
+  })
   return {
     ...(redirect !== null && graphLogin(app, redirect, given.endpoints, given.nonce)),
     accepts: ['access_token', 'id_token'],

@@ -32,11 +32,25 @@ const ENDPOINTS = {
  * @see https://developers.google.com/identity/gsi/web/guides/verify-google-id-token
  */
 export function google (options: GoogleOptions): IdentityProvider {
-  const given = configuration('google', options, ['clientIds', 'hostedDomain', 'redirect', ...ID_TOKEN_OPTIONS], ENDPOINTS)
+  const given = configuration(
+    'google',
+    options,
+    ['clientIds', 'hostedDomain', 'redirect', ...ID_TOKEN_OPTIONS],
+    ENDPOINTS
+  )
   const hostedDomain = given.has('hostedDomain') ? given.text('hostedDomain') : undefined
   const clientIds = given.list('clientIds')
-  const redirect = readRedirect('google', options.redirect, { clientIds, secret: 'required', scope: 'openid email profile', openid: true })
-  const server = { issuer: 'https://accounts.google.com', authorizationEndpoint: given.endpoints.authorize, tokenEndpoint: given.endpoints.token }
+  const redirect = readRedirect('google', options.redirect, {
+    clientIds,
+    secret: 'required',
+    scope: 'openid email profile',
+    openid: true
+  })
+  const server = {
+    issuer: 'https://accounts.google.com',
+    authorizationEndpoint: given.endpoints.authorize,
+    tokenEndpoint: given.endpoints.token
+  }
   const idTokens = idTokenProvider({
     algorithms: ['RS256'],
     issuers: ['https://accounts.google.com', 'accounts.google.com'],

@@ -25,7 +25,11 @@ export function idTokenProvider ({ identity = standardIdentity, replay, ...rules
 }
 
 /** The same provider with logins by redirect: the ID token that comes back passes the same rules. */
-export function withRedirect (provider: IdentityProvider, redirect: RedirectSettings | null, server: CodeClient['server']): IdentityProvider {
+export function withRedirect (
+  provider: IdentityProvider,
+  redirect: RedirectSettings | null,
+  server: CodeClient['server']
+): IdentityProvider {
   if (redirect === null) return provider
   const flow = codeFlow({ ...redirect, openid: true, server }, async ({ idToken, nonce }, context) => {
     if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')

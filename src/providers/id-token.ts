@@ -34,7 +34,11 @@ const REFUSED_HEADERS = ['crit', 'b64', 'zip']
  * @throws errors.GrantRejectedError when any check fails; its reason is the name of the check
  * @throws errors.ProviderUnavailableError when the provider's keys cannot be had
  */
-export async function verifyIdToken (rules: IdTokenRules, { token, nonce }: AuthorizationGrant, signal: AbortSignal): Promise<VerifiedIdToken> {
+export async function verifyIdToken (
+  rules: IdTokenRules,
+  { token, nonce }: AuthorizationGrant,
+  signal: AbortSignal
+): Promise<VerifiedIdToken> {
   const { header, payload } = decode(token)
   const { algorithm, kid } = readHeader(header, rules.algorithms)
   const { plain, claims } = readClaims(payload)
@@ -44,7 +48,7 @@ export async function verifyIdToken (rules: IdTokenRules, { token, nonce }: Auth
   checkTimes(plain)
   checkNonce(rules.nonce, rules.nonceForms ?? ['raw', 'sha256'], nonce, plain)
   const key = await rules.keys.key(kid, algorithm, signal)
-  if (!await isSignedBy(key.publicKey, algorithm, token)) throw rejected('signature')
+  if (!(await isSignedBy(key.publicKey, algorithm, token))) throw rejected('signature')
   rules.check?.(plain, key)
   return { claims, clientId }
 }
@@ -61,7 +65,9 @@ function decode (token: string): { header: Buffer, payload: Buffer } {
     if (part === '' || bytes.toString('base64url') !== part) throw rejected('form')
     return bytes
   })
-  if (header === undefined || payload === undefined || signature === undefined || more.length > 0) throw rejected('form')
+  if (header === undefined || payload === undefined || signature === undefined || more.length > 0) {
+    throw rejected('form')
+  }
   return { header, payload }
 }
 
@@ -97,7 +103,9 @@ function matchAudience ({ aud, azp }: JsonObject, clientIds: readonly string[]):
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
   const clientId = clientIds.find(id => audiences.includes(id))
   if (clientId === undefined || !audiences.every(audience => typeof audience === 'string')) throw rejected('aud')
-  if (audiences.length > 1 && azp !== undefined && !(typeof azp === 'string' && clientIds.includes(azp))) throw rejected('azp')
+  if (audiences.length > 1 && azp !== undefined && !(typeof azp === 'string' && clientIds.includes(azp))) {
+    throw rejected('azp')
+  }
   return clientId
 }
 

@@ -33,9 +33,17 @@ export function introspection (options: IntrospectionOptions): IdentityProvider 
   return {
     accepts: ['access_token'],
     async verify ({ token }, { signal }) {
-      const { status, body } = await requestJson(endpoint, { headers, form: { token, token_type_hint: 'access_token' }, signal })
-      if (status === 401) throw new errors.ProviderUnavailableError('configuration: our client credentials are refused, status 401')
-      if (status !== 200 || !isObject(body) || typeof body.active !== 'boolean') throw new errors.ProviderUnavailableError(`status ${status}, junk`)
+      const { status, body } = await requestJson(endpoint, {
+        headers,
+        form: { token, token_type_hint: 'access_token' },
+        signal
+      })
+      if (status === 401) {
+        throw new errors.ProviderUnavailableError('configuration: our client credentials are refused, status 401')
+      }
+      if (status !== 200 || !isObject(body) || typeof body.active !== 'boolean') {
+        throw new errors.ProviderUnavailableError(`status ${status}, junk`)
+      }
       return { subject: check(body, audience), clientId: audience, ...standardProfile(body) }
     }
   }

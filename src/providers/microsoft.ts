@@ -26,14 +26,20 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens#validate-the-issuer the key's issuer
  */
 export function microsoft (options: MicrosoftOptions): IdentityProvider {
-  const given = configuration('microsoft', options, ['clientIds', 'tenants', ...ID_TOKEN_OPTIONS], { authority: 'https://login.microsoftonline.com' })
+  const given = configuration('microsoft', options, ['clientIds', 'tenants', ...ID_TOKEN_OPTIONS], {
+    authority: 'https://login.microsoftonline.com'
+  })
   const tenants = options.tenants === 'any' ? undefined : given.list('tenants').map(tenant => tenant.toLowerCase())
-  if (tenants?.every(tenant => UUID.test(tenant)) === false) throw new errors.OptionInvalidError("microsoft.tenants must be UUIDs, or 'any'")
+  if (tenants?.every(tenant => UUID.test(tenant)) === false) {
+    throw new errors.OptionInvalidError("microsoft.tenants must be UUIDs, or 'any'")
+  }
   const authority = given.endpoints.authority.replace(/\/+$/, '')
   return idTokenProvider({
     algorithms: ['RS256'],
     issuers: ({ tid }) => {
-      if (typeof tid !== 'string' || !UUID.test(tid) || tenants?.includes(tid) === false) throw new errors.GrantRejectedError('tid')
+      if (typeof tid !== 'string' || !UUID.test(tid) || tenants?.includes(tid) === false) {
+        throw new errors.GrantRejectedError('tid')
+      }
       return `${authority}/${tid}/v2.0`
     },
     clientIds: given.list('clientIds'),
@@ -47,7 +53,11 @@ export function microsoft (options: MicrosoftOptions): IdentityProvider {
     },
     identity: token => {
       const { tid, oid, xms_edov: isDomainOwnerVerified } = token.claims
-      return { ...standardIdentity(token), subject: `${String(tid)}:${String(oid)}`, emailVerified: toBoolean(isDomainOwnerVerified) }
+      return {
+        ...standardIdentity(token),
+        subject: `${String(tid)}:${String(oid)}`,
+        emailVerified: toBoolean(isDomainOwnerVerified)
+      }
     }
   })
 }

@@ -13,7 +13,12 @@ export type NonceForm = 'raw' | 'sha256'
  *
  * @throws errors.GrantRejectedError
  */
-export function checkNonce (policy: NoncePolicy, forms: readonly NonceForm[], posted: string | undefined, claims: JsonObject): void {
+export function checkNonce (
+  policy: NoncePolicy,
+  forms: readonly NonceForm[],
+  posted: string | undefined,
+  claims: JsonObject
+): void {
   if (policy === 'off') return
   if (posted === undefined) {
     if (policy === 'required') throw new errors.GrantRejectedError('nonce missing')

@@ -31,14 +31,28 @@ export interface OidcOptions extends IdTokenOptions {
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
  */
 export function oidc (options: OidcOptions): IdentityProvider {
-  const given = configuration('oidc', options, ['issuer', 'clientIds', 'algorithms', 'subject', 'redirect', ...ID_TOKEN_OPTIONS], { jwks: '', authorize: '', token: '' })
+  const given = configuration(
+    'oidc',
+    options,
+    ['issuer', 'clientIds', 'algorithms', 'subject', 'redirect', ...ID_TOKEN_OPTIONS],
+    { jwks: '', authorize: '', token: '' }
+  )
   const issuer = endpointUrl(given.text('issuer'), 'oidc.issuer')
   const algorithms = given.has('algorithms') ? given.list('algorithms') : ['RS256', 'ES256', 'PS256', 'EdDSA']
-  if (!algorithms.every(name => ASYMMETRIC_ALGORITHMS.includes(name))) throw new errors.OptionInvalidError('oidc.algorithms must be asymmetric ones')
+  if (!algorithms.every(name => ASYMMETRIC_ALGORITHMS.includes(name))) {
+    throw new errors.OptionInvalidError('oidc.algorithms must be asymmetric ones')
+  }
   const { subject } = options
-  if (subject !== undefined && typeof subject !== 'function') throw new errors.OptionInvalidError('oidc.subject must be a function')
+  if (subject !== undefined && typeof subject !== 'function') {
+    throw new errors.OptionInvalidError('oidc.subject must be a function')
+  }
   const clientIds = given.list('clientIds')
-  const redirect = readRedirect('oidc', options.redirect, { clientIds, secret: 'optional', scope: 'openid email profile', openid: true })
+  const redirect = readRedirect('oidc', options.redirect, {
+    clientIds,
+    secret: 'optional',
+    scope: 'openid email profile',
+    openid: true
+  })
   const discovery = discover(issuer)
   const idTokens = idTokenProvider({
     algorithms,
@@ -47,7 +61,12 @@ export function oidc (options: OidcOptions): IdentityProvider {
     nonce: given.nonce,
     replay: given.replay,
     keys: given.endpoints.jwks === '' ? discovery.keys : createKeySet(given.endpoints.jwks),
-    identity: token => ({ ...standardIdentity(token), ...(subject !== undefined && { subject: chosenSubject(subject, token.claims) }) })
+    identity: token => ({
+      ...standardIdentity(token),
+      ...(subject !== undefined && { subject: chosenSubject(subject, token.claims) })
+    })
   })
-  return withRedirect(idTokens, redirect, signal => authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, signal))
+  return withRedirect(idTokens, redirect, signal =>
+    authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, signal)
+  )
 }

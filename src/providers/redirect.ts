@@ -26,15 +26,26 @@ export interface RedirectRules {
  *
  * @throws errors.OptionInvalidError
  */
-export function readRedirect (factory: string, value: unknown, { clientIds, secret, scope, openid }: RedirectRules): RedirectSettings | null {
+export function readRedirect (
+  factory: string,
+  value: unknown,
+  { clientIds, secret, scope, openid }: RedirectRules
+): RedirectSettings | null {
   if (value === undefined) return null
   const name = `${factory}.redirect`
-  const given = configuration(name, value, typeof secret === 'string' ? ['clientId', 'clientSecret', 'scope'] : ['scope'], {})
-  const clientId = given.has('clientId') ? given.text('clientId') : clientIds[0] ?? ''
+  const given = configuration(
+    name,
+    value,
+    typeof secret === 'string' ? ['clientId', 'clientSecret', 'scope'] : ['scope'],
+    {}
+  )
+  const clientId = given.has('clientId') ? given.text('clientId') : (clientIds[0] ?? '')
   if (!clientIds.includes(clientId)) throw new errors.OptionInvalidError(`${name}.clientId must be one of clientIds`)
   const settings = { clientId, clientSecret: secretOf(), scope: given.has('scope') ? given.text('scope') : scope }
   // OpenID Connect Core, 3.1.2.1: without it no ID token comes back.
-  if (openid && !settings.scope.split(' ').includes('openid')) throw new errors.OptionInvalidError(`${name}.scope must hold openid`)
+  if (openid && !settings.scope.split(' ').includes('openid')) {
+    throw new errors.OptionInvalidError(`${name}.scope must hold openid`)
+  }
   return settings
 
   function secretOf (): string | null {

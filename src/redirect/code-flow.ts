@@ -1,6 +1,12 @@
 import * as oauth from 'oauth4webapi'
 import { codeOf, errors } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationRequest, IdentityProvider, VerifiedIdentity, VerifyContext } from '../identity.js'
+import type {
+  AuthorizationAnswer,
+  AuthorizationRequest,
+  IdentityProvider,
+  VerifiedIdentity,
+  VerifyContext
+} from '../identity.js'
 import { guardedFetch, type ReadError } from './guarded-fetch.js'
 
 /** A client of the authorization-code flow (RFC 6749, 4.1 with PKCE) at one provider. */
@@ -36,7 +42,10 @@ export interface RedeemedTokens { accessToken: string, idToken: string | null, n
 const tolerance = 30
 
 /** The two members of a provider that offers logins by redirect. @param identify verifies, as a login with these tokens would */
-export function codeFlow (client: CodeClient, identify: (tokens: RedeemedTokens, context: VerifyContext) => Promise<VerifiedIdentity>): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> {
+export function codeFlow (
+  client: CodeClient,
+  identify: (tokens: RedeemedTokens, context: VerifyContext) => Promise<VerifiedIdentity>
+): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> {
   return {
     async authorizationUrl (request) {
       const server = await client.server(new AbortController().signal)
@@ -50,7 +59,11 @@ export function codeFlow (client: CodeClient, identify: (tokens: RedeemedTokens,
   }
 }
 
-function authorizationUrl ({ clientId, scope, openid }: CodeClient, { authorizationEndpoint }: AuthorizationServer, request: AuthorizationRequest): string {
+function authorizationUrl (
+  { clientId, scope, openid }: CodeClient,
+  { authorizationEndpoint }: AuthorizationServer,
+  request: AuthorizationRequest
+): string {
   const url = new URL(authorizationEndpoint)
   const parameters = {
     client_id: clientId,
@@ -66,27 +79,51 @@ function authorizationUrl ({ clientId, scope, openid }: CodeClient, { authorizat
   return url.href
 }
 
-async function redeem (client: CodeClient, server: AuthorizationServer, answer: AuthorizationAnswer, signal: AbortSignal): Promise<RedeemedTokens> {
+async function redeem (
+  client: CodeClient,
+  server: AuthorizationServer,
+  answer: AuthorizationAnswer,
+  signal: AbortSignal
+): Promise<RedeemedTokens> {
   const metadata = metadataOf(server)
   const registration: oauth.Client = { client_id: client.clientId, [oauth.clockTolerance]: tolerance }
   const parameters = new URLSearchParams({ code: answer.code, ...(answer.iss !== undefined && { iss: answer.iss }) })
   try {
     // The state was compared where the browser came back; here the issuer is (RFC 9207, 2.4).
     const checked = oauth.validateAuthResponse(metadata, registration, parameters, oauth.expectNoState)
-    const response = await oauth.authorizationCodeGrantRequest(metadata, registration, authentication(client, server), checked, answer.redirectUri, answer.codeVerifier, {
-      signal,
-      [oauth.customFetch]: guardedFetch(client.readError),
-      // Endpoints are of our configuration or of a pinned issuer's document, and http for loopback hosts only.
-      [oauth.allowInsecureRequests]: true
-    })
-    const tokens = await oauth.processAuthorizationCodeResponse(metadata, registration, response, client.openid ? { expectedNonce: answer.nonce, requireIdToken: true } : {})
+    const response = await oauth.authorizationCodeGrantRequest(
+      metadata,
+      registration,
+      authentication(client, server),
+      checked,
+      answer.redirectUri,
+      answer.codeVerifier,
+      {
+        signal,
+        [oauth.customFetch]: guardedFetch(client.readError),
+        // Endpoints are of our configuration or of a pinned issuer's document, and http for loopback hosts only.
+        [oauth.allowInsecureRequests]: true
+      }
+    )
+    const tokens = await oauth.processAuthorizationCodeResponse(
+      metadata,
+      registration,
+      response,
+      client.openid ? { expectedNonce: answer.nonce, requireIdToken: true } : {}
+    )
     return { accessToken: tokens.access_token, idToken: tokens.id_token ?? null, nonce: answer.nonce }
   } catch (thrown) {
     throw refusalOf(thrown)
   }
 }
 
-function metadataOf ({ issuer, authorizationEndpoint, tokenEndpoint, namesIssuer = false, algorithms }: AuthorizationServer): oauth.AuthorizationServer {
+function metadataOf ({
+  issuer,
+  authorizationEndpoint,
+  tokenEndpoint,
+  namesIssuer = false,
+  algorithms
+}: AuthorizationServer): oauth.AuthorizationServer {
   return {
     issuer,
     authorization_endpoint: authorizationEndpoint,
@@ -109,12 +146,16 @@ const mismatches: readonly unknown[] = [oauth.JWT_CLAIM_COMPARISON, oauth.JWT_TI
 
 function refusalOf (thrown: unknown): unknown {
   if (thrown instanceof oauth.ResponseBodyError) {
-    return refusals.includes(thrown.error) ? new errors.GrantRejectedError(thrown.error) : new errors.ProviderUnavailableError(`token endpoint: ${nameOf(thrown.error)}`)
+    return refusals.includes(thrown.error)
+      ? new errors.GrantRejectedError(thrown.error)
+      : new errors.ProviderUnavailableError(`token endpoint: ${nameOf(thrown.error)}`)
   }
   const code = codeOf(thrown)
   if (code?.startsWith('AUTH_ERR_') === true) return thrown
   const isOfBrowser = thrown instanceof oauth.OperationProcessingError && isMismatch(thrown)
-  return isOfBrowser ? new errors.GrantRejectedError(thrown.message) : new errors.ProviderUnavailableError(`token endpoint: ${code ?? 'unreadable'}`)
+  return isOfBrowser
+    ? new errors.GrantRejectedError(thrown.message)
+    : new errors.ProviderUnavailableError(`token endpoint: ${code ?? 'unreadable'}`)
 }
 
 function isMismatch ({ code, message }: oauth.OperationProcessingError): boolean {

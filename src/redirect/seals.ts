@@ -20,13 +20,20 @@ export interface Seals {
  */
 export function createSeals (material: readonly string[], issuer: string): Seals {
   // RFC 5869: `info` separates this use of the material from all others.
-  const keys = material.map(secret => new Uint8Array(hkdfSync('sha256', secret, '', `fastify-token-exchange seal ${issuer}`, 32)))
+  const keys = material.map(
+    secret => new Uint8Array(hkdfSync('sha256', secret, '', `fastify-token-exchange seal ${issuer}`, 32))
+  )
 
   async function seal (use: Use, content: Readonly<Record<string, unknown>>, seconds: number): Promise<string> {
     const [key] = keys
     if (key === undefined) throw new errors.OptionInvalidError('keys holds none that can sign')
     const expiresAt = Math.floor(Date.now() / 1000) + seconds
-    return await new EncryptJWT({ content }).setProtectedHeader({ alg: 'dir', enc: 'A256GCM' }).setIssuer(issuer).setAudience(use).setExpirationTime(expiresAt).encrypt(key)
+    return await new EncryptJWT({ content })
+      .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
+      .setIssuer(issuer)
+      .setAudience(use)
+      .setExpirationTime(expiresAt)
+      .encrypt(key)
   }
 
   async function open (use: Use, sealed: string): Promise<Readonly<Record<string, unknown>>> {
@@ -37,9 +44,19 @@ export function createSeals (material: readonly string[], issuer: string): Seals
     throw new errors.GrantRejectedError(`no seal of this server for ${use}, or one that has expired`)
   }
 
-  async function openWith (key: Uint8Array, use: Use, sealed: string): Promise<Readonly<Record<string, unknown>> | null> {
+  async function openWith (
+    key: Uint8Array,
+    use: Use,
+    sealed: string
+  ): Promise<Readonly<Record<string, unknown>> | null> {
     try {
-      const rules = { issuer, audience: use, requiredClaims: ['exp'], keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] }
+      const rules = {
+        issuer,
+        audience: use,
+        requiredClaims: ['exp'],
+        keyManagementAlgorithms: ['dir'],
+        contentEncryptionAlgorithms: ['A256GCM']
+      }
       const { payload } = await jwtDecrypt(sealed, key, rules)
       return isObject(payload.content) ? payload.content : null
     } catch {

@@ -29,5 +29,7 @@ function end (sessions: Ending, user: User, scope: unknown): Promise<void> {
   if (scope === 'others') return sessions.revokeOthers(user.id, user.sessionId)
   if (scope !== 'this') throw new errors.RequestInvalidError("scope must be 'this', 'others' or 'all'")
   // A token of the application's own issuing has no session: it is itself what ends.
-  return user.sessionId === null ? sessions.revokeToken(user.tokenId, user.expiresAt) : sessions.revokeSession(user.sessionId)
+  return user.sessionId === null
+    ? sessions.revokeToken(user.tokenId, user.expiresAt)
+    : sessions.revokeSession(user.sessionId)
 }

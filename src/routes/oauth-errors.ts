@@ -25,7 +25,10 @@ function answer (error: FastifyError, request: FastifyRequest, reply: FastifyRep
   const status = statusOf(error)
   if (status >= 500) request.log.error({ err: error }, 'the request failed')
   else request.log.info({ err: error }, 'the request was refused')
-  return reply.code(status).type('application/json; charset=utf-8').send({ error: nameOf(error, status), error_description: describe(error), code: codeOf(error) })
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send({ error: nameOf(error, status), error_description: describe(error), code: codeOf(error) })
 }
 
 // A refused subject token and an unknown issuer are invalid_request (RFC 8693, 2.2.2), a denied user invalid_grant: all 400.

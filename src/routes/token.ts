@@ -37,11 +37,17 @@ export function tokenRoute (scope: FastifyInstance, { exchange, refresh, config 
   })
 }
 
-async function exchangeToken (exchange: Exchange, members: Members, request: FastifyRequest): Promise<TokenAnswer & { issued_token_type: string }> {
+async function exchangeToken (
+  exchange: Exchange,
+  members: Members,
+  request: FastifyRequest
+): Promise<TokenAnswer & { issued_token_type: string }> {
   const type = subjectTypes.get(text(members, 'subject_token_type'))
   const provider = exchange.provider(text(members, 'subject_issuer'))
   if (type === undefined || !provider.accepts.includes(type)) throw new errors.RequestInvalidError('subject_token_type')
-  if (members.requested_token_type !== undefined && text(members, 'requested_token_type') !== accessTokenType) throw new errors.RequestInvalidError('requested_token_type')
+  if (members.requested_token_type !== undefined && text(members, 'requested_token_type') !== accessTokenType) {
+    throw new errors.RequestInvalidError('requested_token_type')
+  }
   const answer = await exchange.login(provider, readGrantOf(type, text(members, 'subject_token'), members), request)
   return { ...answer, issued_token_type: accessTokenType }
 }
@@ -49,6 +55,8 @@ async function exchangeToken (exchange: Exchange, members: Members, request: Fas
 /** A parameter that must be there. RFC 6749, 3.2: one without a value counts as absent. */
 export function text (members: Members, name: string): string {
   const value = members[name]
-  if (typeof value !== 'string' || value === '') throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+  if (typeof value !== 'string' || value === '') {
+    throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+  }
   return value
 }

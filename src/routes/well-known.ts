@@ -27,12 +27,18 @@ export async function wellKnownRoutes (app: FastifyInstance, parts: WellKnownPar
     if (keySet.keys.length > 0) scope.get('/.well-known/jwks.json', { config }, () => keySet)
     // RFC 8414, 3.1: the path of the issuer comes after.
     const path = new URL(issuer).pathname.replace(/\/$/, '').replaceAll(':', '::')
-    if (hasProviders) scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () => metadataOf(app, parts, keySet.keys.length > 0))
+    if (hasProviders) {
+      scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () =>
+        metadataOf(app, parts, keySet.keys.length > 0)
+      )
+    }
   })
 }
 
 function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {
-  return { keys: keys.flatMap(({ jwk, kid, algorithm }) => jwk === null ? [] : { ...jwk, kid, alg: algorithm, use: 'sig' }) }
+  return {
+    keys: keys.flatMap(({ jwk, kid, algorithm }) => (jwk === null ? [] : { ...jwk, kid, alg: algorithm, use: 'sig' }))
+  }
 }
 
 // RFC 8414, 2. There is no authorization endpoint, so no response type; clients are public (RFC 8252).
@@ -45,7 +51,10 @@ function metadataOf (app: FastifyInstance, { issuer, prefix, hasSessions }: Well
     response_types_supported: [],
     grant_types_supported: hasSessions ? [refreshGrant, exchangeGrant] : [exchangeGrant],
     ...(hasKeySet && { jwks_uri: `${new URL(issuer).origin}${app.prefix}/.well-known/jwks.json` }),
-    ...(hasSessions && { revocation_endpoint: endpoint('/revoke'), revocation_endpoint_auth_methods_supported: ['none'] })
+    ...(hasSessions && {
+      revocation_endpoint: endpoint('/revoke'),
+      revocation_endpoint_auth_methods_supported: ['none']
+    })
   }
 }
 

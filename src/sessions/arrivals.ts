@@ -21,7 +21,11 @@ export interface Arrivals {
 interface Arrival { readonly counter: number, readonly at: number }
 
 /** @param used the row after a use of the session: its times moved on */
-export function createArrivals (calls: StoreCalls, now: () => number, used: (session: Session, at: number) => Session): Arrivals {
+export function createArrivals (
+  calls: StoreCalls,
+  now: () => number,
+  used: (session: Session, at: number) => Session
+): Arrivals {
   const waiting = new Map<string, Arrival>()
   let writing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -44,7 +48,9 @@ export function createArrivals (calls: StoreCalls, now: () => number, used: (ses
   function flush (): Promise<void> {
     clearTimeout(timer)
     timer = undefined
-    writing ??= writeAll().finally(() => { writing = undefined })
+    writing ??= writeAll().finally(() => {
+      writing = undefined
+    })
     return writing
   }
 

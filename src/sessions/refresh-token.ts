@@ -37,7 +37,9 @@ export function createRefreshTokens (secrets: readonly (string | Uint8Array)[], 
 
   function make (content: RefreshTokenContent): string {
     const secret = all.find(({ id }) => id === content.secretId)
-    if (secret === undefined) throw new errors.RefreshInvalidError('this server does not hold the secret of the session')
+    if (secret === undefined) {
+      throw new errors.RefreshInvalidError('this server does not hold the secret of the session')
+    }
     const signed = Buffer.alloc(SIGNED_BYTES)
     signed.write(content.sessionId, 'base64url')
     signed.writeUIntBE(content.counter, ID_BYTES, 6)
@@ -51,7 +53,11 @@ export function createRefreshTokens (secrets: readonly (string | Uint8Array)[], 
     const mac = bytes.subarray(SIGNED_BYTES)
     const secret = all.find(candidate => timingSafeEqual(macOf(signed, candidate), mac))
     if (secret === undefined) throw new errors.RefreshInvalidError('no secret of this server made it')
-    return { sessionId: signed.toString('base64url', 0, ID_BYTES), counter: signed.readUIntBE(ID_BYTES, 6), secretId: secret.id }
+    return {
+      sessionId: signed.toString('base64url', 0, ID_BYTES),
+      counter: signed.readUIntBE(ID_BYTES, 6),
+      secretId: secret.id
+    }
   }
 
   return { secretId: all[0]?.id ?? '', make, read }

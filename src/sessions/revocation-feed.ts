@@ -64,7 +64,9 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
       if (silent) report('the session store answers again')
       silent = false
     } catch (error) {
-      if (!silent && !closed) report('the session store does not answer: revocations of other servers are not heard of', error)
+      if (!silent && !closed) {
+        report('the session store does not answer: revocations of other servers are not heard of', error)
+      }
       silent = true
     }
     purge()

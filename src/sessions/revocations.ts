@@ -73,7 +73,10 @@ export function createRevocations (tokenLifetime: number, limit = LIMIT): Revoca
     for (const [id, entry] of map) {
       if (drop-- === 0) return
       const expiresAt = typeof entry === 'number' ? entry : entry.expiresAt
-      floor = Math.max(floor, Math.min(Math.floor(Date.now() / 1000), Math.ceil(expiresAt / 1000) - tokenLifetime - SKEW))
+      floor = Math.max(
+        floor,
+        Math.min(Math.floor(Date.now() / 1000), Math.ceil(expiresAt / 1000) - tokenLifetime - SKEW)
+      )
       floorExpiresAt = Math.max(floorExpiresAt, expiresAt)
       map.delete(id)
     }
@@ -85,5 +88,13 @@ export function createRevocations (tokenLifetime: number, limit = LIMIT): Revoca
     if (floorExpiresAt <= now) floor = 0
   }
 
-  return { get size () { return sessions.size + tokens.size + users.size }, isRevoked, hasSession: sessionId => sessions.has(sessionId), add, purge }
+  return {
+    get size () {
+      return sessions.size + tokens.size + users.size
+    },
+    isRevoked,
+    hasSession: sessionId => sessions.has(sessionId),
+    add,
+    purge
+  }
 }

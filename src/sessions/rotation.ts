@@ -14,8 +14,15 @@ export type Position = 'current' | 'retry' | 'reused'
  * @throws errors.SessionRevokedError
  * @throws errors.RefreshInvalidError for a token of another secret than the session's
  */
-export function requireLive (session: Session | null, presented: RefreshTokenContent, issuer: string, now: number): Session {
-  if (session !== null && session.secretId !== presented.secretId) throw new errors.RefreshInvalidError('another secret than that of the session')
+export function requireLive (
+  session: Session | null,
+  presented: RefreshTokenContent,
+  issuer: string,
+  now: number
+): Session {
+  if (session !== null && session.secretId !== presented.secretId) {
+    throw new errors.RefreshInvalidError('another secret than that of the session')
+  }
   return requireGoingOn(session, issuer, now)
 }
 
@@ -38,7 +45,13 @@ export function requireGoingOn (session: Session | null, issuer: string, now: nu
  *
  * A counter ahead of the row is one of ours too (its MAC says so): the store was restored to an earlier moment.
  */
-export function judge (session: Session, counter: number, arrivedAt: number | null, retryWindow: number, now: number): Position {
+export function judge (
+  session: Session,
+  counter: number,
+  arrivedAt: number | null,
+  retryWindow: number,
+  now: number
+): Position {
   if (counter >= session.counter) return 'current'
   if (counter < session.counter - 1) return 'reused'
   if (arrivedAt === null) return 'retry'

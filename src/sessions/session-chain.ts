@@ -37,15 +37,27 @@ export interface ChainParts {
 
 /** One session is one chain of refresh tokens, each with one successor (RFC 9700, 4.14.2). */
 export interface SessionChain {
-  start (identity: Identity, userId: string): Promise<SessionGrant>
-  refresh<T extends Granted> (refreshToken: string, lookup: (identity: Identity) => Promise<T | null>): Promise<SessionGrant & { granted: T }>
+  start(identity: Identity, userId: string): Promise<SessionGrant>
+  refresh<T extends Granted>(
+    refreshToken: string,
+    lookup: (identity: Identity) => Promise<T | null>
+  ): Promise<SessionGrant & { granted: T }>
   /** The session is used by an access token of it: its idle time begins again, its refresh token stays as it is. */
-  renew<T extends Granted> (sessionId: string, lookup: (identity: Identity) => Promise<T | null>): Promise<T>
+  renew<T extends Granted>(sessionId: string, lookup: (identity: Identity) => Promise<T | null>): Promise<T>
 }
 
 const ADVANCE_ATTEMPTS = 10
 
-export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, ending, lifetimes, retryWindow }: ChainParts): SessionChain {
+export function createSessionChain ({
+  issuer,
+  calls,
+  clock,
+  tokens,
+  arrivals,
+  ending,
+  lifetimes,
+  retryWindow
+}: ChainParts): SessionChain {
   const advancing = new Map<string, Promise<void>>()
 
   async function start (identity: Identity, userId: string): Promise<SessionGrant> {
@@ -56,30 +68,42 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
 
   // The lookup runs before anything is written: when it or the store fails, the same token can come again.
   async function refresh<T extends Granted> (
-    refreshToken: string, lookup: (identity: Identity) => Promise<T | null>
+    refreshToken: string,
+    lookup: (identity: Identity) => Promise<T | null>
   ): Promise<SessionGrant & { granted: T }> {
     const presented = tokens.read(refreshToken)
     const ask = calls.open()
     const now = clock.now()
     const session = requireLive(await ask(store => store.read(presented.sessionId)), presented, issuer, now)
-    if (ending.isListed(session.id)) return await endWith(ask, session, new errors.SessionRevokedError('its end was broken off'))
+    if (ending.isListed(session.id)) {
+      return await endWith(ask, session, new errors.SessionRevokedError('its end was broken off'))
+    }
     const position = judge(session, presented.counter, arrivals.arrivedAt(session), retryWindow, now)
     if (position === 'reused') return await endWith(ask, session, new errors.RefreshReusedError())
     const granted = await lookup(identityOf(session)).catch(error => failedLookup(error, session, presented.counter))
-    if (granted === null) return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
+    if (granted === null) {
+      return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
+    }
     if (position === 'retry') return { ...grantOf(session, session.counter), granted }
     await advanceOnce(ask, session, presented.counter, granted.userId)
     return { ...grantOf(session, presented.counter + 1), granted }
   }
 
-  async function renew<T extends Granted> (sessionId: string, lookup: (identity: Identity) => Promise<T | null>): Promise<T> {
+  async function renew<T extends Granted> (
+    sessionId: string,
+    lookup: (identity: Identity) => Promise<T | null>
+  ): Promise<T> {
     const ask = calls.open()
     const session = requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
     const granted = await lookup(identityOf(session))
-    if (granted === null) return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
+    if (granted === null) {
+      return await endWith(ask, session, new errors.AccessDeniedError('the lookup answered null at refresh'))
+    }
     const used = { ...usedAt(session, clock.now(), lifetimes), userId: granted.userId, version: session.version + 1 }
     // Who used it in between has written the same, unless it was ended.
-    if (!await ask(store => store.replace(used))) requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    if (!(await ask(store => store.replace(used)))) {
+      requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    }
     return granted
   }
 
@@ -97,7 +121,13 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
   async function advance (ask: Ask, seen: Session, counter: number, userId: string): Promise<void> {
     let session = seen
     for (let attempt = 0; attempt < ADVANCE_ATTEMPTS; attempt++) {
-      const next = { ...usedAt(session, clock.now(), lifetimes), userId, counter: counter + 1, arrivedAt: null, version: session.version + 1 }
+      const next = {
+        ...usedAt(session, clock.now(), lifetimes),
+        userId,
+        counter: counter + 1,
+        arrivedAt: null,
+        version: session.version + 1
+      }
       if (await ask(store => store.replace(next))) return
       const current = await ask(store => store.read(seen.id))
       if (current === null || current.ended) throw new errors.SessionRevokedError('ended during the refresh')
@@ -125,7 +155,11 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
   }
 
   function grantOf ({ id, secretId }: Session, counter: number): SessionGrant {
-    return { sessionId: id, tokenId: tokenIdFor(counter), refreshToken: tokens.make({ sessionId: id, counter, secretId }) }
+    return {
+      sessionId: id,
+      tokenId: tokenIdFor(counter),
+      refreshToken: tokens.make({ sessionId: id, counter, secretId })
+    }
   }
 
   function newSession (identity: Identity, userId: string): Session {
@@ -133,7 +167,11 @@ export function createSessionChain ({ issuer, calls, clock, tokens, arrivals, en
     const id = randomBytes(16).toString('base64url')
     const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
     const timed = { createdAt: now, lastUsedAt: now, expiresAt: now }
-    return usedAt({ id, issuer, userId, identity: storeIdentity(identity), secretId: tokens.secretId, ...counted, ...timed }, now, lifetimes)
+    return usedAt(
+      { id, issuer, userId, identity: storeIdentity(identity), secretId: tokens.secretId, ...counted, ...timed },
+      now,
+      lifetimes
+    )
   }
 
   return { start, refresh, renew }

@@ -13,7 +13,9 @@ const LIMIT = 16_384
 export function storeIdentity (identity: Identity): string {
   const { provider, subject, clientId, email, emailVerified, name, picture, locale, claims } = identity
   const json = toJson({ provider, subject, clientId, email, emailVerified, name, picture, locale, claims })
-  if (Buffer.byteLength(json) > LIMIT) throw new errors.ProviderUnavailableError(`identity of more than ${LIMIT} bytes (${provider})`)
+  if (Buffer.byteLength(json) > LIMIT) {
+    throw new errors.ProviderUnavailableError(`identity of more than ${LIMIT} bytes (${provider})`)
+  }
   return json
 }
 

@@ -45,7 +45,10 @@ const TEN_YEARS = 315_360_000
  * @param keyMaterial the private parts of the signing keys, the signing one first: the default secrets
  * @throws errors.OptionInvalidError naming the option, never its value
  */
-export function resolveSessionOptions (value: unknown, keyMaterial: readonly (string | Uint8Array)[]): ResolvedSessionOptions {
+export function resolveSessionOptions (
+  value: unknown,
+  keyMaterial: readonly (string | Uint8Array)[]
+): ResolvedSessionOptions {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('', 'must be an object')
   const unknownName = Object.keys(value).find(name => !NAMES.includes(name))
   if (unknownName !== undefined) throw invalid(`.${unknownName}`, 'is not an option')
@@ -90,7 +93,9 @@ function secretsOf (value: unknown): readonly string[] | undefined {
 }
 
 function readSecret (secret: unknown, where: string): string {
-  if (typeof secret !== 'string' || Buffer.byteLength(secret) < SECRET_BYTES) throw invalid(where, `must be a string of at least ${SECRET_BYTES} bytes`)
+  if (typeof secret !== 'string' || Buffer.byteLength(secret) < SECRET_BYTES) {
+    throw invalid(where, `must be a string of at least ${SECRET_BYTES} bytes`)
+  }
   if (isWellKnownSecret(secret)) throw invalid(where, 'is printed in public documentation')
   return secret
 }

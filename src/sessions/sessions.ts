@@ -62,7 +62,10 @@ export interface Sessions extends SessionChain {
   close (): Promise<void>
 }
 
-export function createSessions (options: ResolvedSessionOptions, { issuer, accessTokenLifetime, clockTolerance, report }: SessionsContext): Sessions {
+export function createSessions (
+  options: ResolvedSessionOptions,
+  { issuer, accessTokenLifetime, clockTolerance, report }: SessionsContext
+): Sessions {
   const { store, whenStale } = options
   const tokenLifetime = accessTokenLifetime + clockTolerance
   const lifetimes = { idle: options.idleLifetime * 1000, absolute: options.absoluteLifetime * 1000 }
@@ -73,7 +76,14 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
   const revocations = createRevocations(tokenLifetime)
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
   const ending = createSessionEnding(issuer, tokenLifetime, revocations)
-  const feed = createRevocationFeed({ store, calls, revocations, issuer, report, heard: async () => await ending.finish(calls.open()) })
+  const feed = createRevocationFeed({
+    store,
+    calls,
+    revocations,
+    issuer,
+    report,
+    heard: async () => await ending.finish(calls.open())
+  })
   const upkeep = createUpkeep(calls, clock)
   const retryWindow = options.retryWindow * 1000
   const chain = createSessionChain({ issuer, calls, clock, tokens, arrivals, ending, lifetimes, retryWindow })
@@ -124,7 +134,8 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
     revokeUser: (userId, current) => ending.user(calls.open(), userId, current),
     revokeToken: (tokenId, expiresAt) => ending.token(calls.open(), tokenId, expiresAt + clockTolerance),
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
-    spend: keys => calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
+    spend: keys =>
+      calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
     flush: arrivals.flush,
     unfollow,
     close
@@ -133,5 +144,11 @@ export function createSessions (options: ResolvedSessionOptions, { issuer, acces
 
 function entryOf ({ id, createdAt, lastUsedAt, expiresAt }: Session, currentId: string | null): SessionEntry {
   const inSeconds = (time: number): number => Math.floor(time / 1000)
-  return { id, createdAt: inSeconds(createdAt), lastUsedAt: inSeconds(lastUsedAt), expiresAt: inSeconds(expiresAt), current: id === currentId }
+  return {
+    id,
+    createdAt: inSeconds(createdAt),
+    lastUsedAt: inSeconds(lastUsedAt),
+    expiresAt: inSeconds(expiresAt),
+    current: id === currentId
+  }
 }

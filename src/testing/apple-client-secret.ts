@@ -17,7 +17,12 @@ const LONGEST = 15_777_000
  * Whether `secret` is the client secret of `clientId`: an ES256 JWT that the team's key signed.
  * https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret
  */
-export async function isClientSecret (secret: string, clientId: string, team: AppleTeam, clock: ProviderClock): Promise<boolean> {
+export async function isClientSecret (
+  secret: string,
+  clientId: string,
+  team: AppleTeam,
+  clock: ProviderClock
+): Promise<boolean> {
   if (!team.clientIds.includes(clientId)) return false
   try {
     const { payload, protectedHeader } = await jwtVerify(secret, team.publicKey, {

@@ -43,18 +43,29 @@ export function serveAppleTokens (site: Site, desk: AppleDesk): void {
   }))
 }
 
-function forClient (site: Site, { team }: AppleDesk, answer: (form: URLSearchParams, clientId: string) => Answer | Promise<Answer>): Handler {
+function forClient (
+  site: Site,
+  { team }: AppleDesk,
+  answer: (form: URLSearchParams, clientId: string) => Answer | Promise<Answer>
+): Handler {
   return async ({ body }) => {
     const form = new URLSearchParams(body)
     const clientId = form.get('client_id') ?? ''
-    if (!await isClientSecret(form.get('client_secret') ?? '', clientId, team, site.clock)) return json(400, { error: 'invalid_client' })
+    if (!(await isClientSecret(form.get('client_secret') ?? '', clientId, team, site.clock))) {
+      return json(400, { error: 'invalid_client' })
+    }
     return await answer(form, clientId)
   }
 }
 
 async function exchange (desk: AppleDesk, form: URLSearchParams, clientId: string): Promise<Answer> {
   try {
-    const claims = desk.codes.redeem({ code: form.get('code') ?? '', clientId, redirectUri: form.get('redirect_uri'), codeVerifier: form.get('code_verifier') })
+    const claims = desk.codes.redeem({
+      code: form.get('code') ?? '',
+      clientId,
+      redirectUri: form.get('redirect_uri'),
+      codeVerifier: form.get('code_verifier')
+    })
     return await tokens(desk, { claims, clientId, revoked: false }, randomBytes(32).toString('base64url'))
   } catch (error) {
     if (!(error instanceof CodeRefused)) throw error
@@ -65,7 +76,9 @@ async function exchange (desk: AppleDesk, form: URLSearchParams, clientId: strin
 async function refresh (desk: AppleDesk, form: URLSearchParams, clientId: string): Promise<Answer> {
   const presented = form.get('refresh_token') ?? ''
   const session = desk.sessions.get(presented)
-  if (session === undefined || session.revoked || session.clientId !== clientId) return json(400, { error: 'invalid_grant' })
+  if (session === undefined || session.revoked || session.clientId !== clientId) {
+    return json(400, { error: 'invalid_grant' })
+  }
   return await tokens(desk, session, presented)
 }
 

@@ -15,7 +15,12 @@ export interface CodeOptions {
   expiresIn?: number
 }
 
-export interface CodeExchange { code: string, clientId: string, redirectUri: string | null, codeVerifier: string | null }
+export interface CodeExchange {
+  code: string
+  clientId: string
+  redirectUri: string | null
+  codeVerifier: string | null
+}
 
 /** Why a code was not redeemed. */
 export class CodeRefused extends Error {
@@ -33,10 +38,21 @@ export interface AuthorizationCodes<Subject> {
   redeem (exchange: CodeExchange): Subject
 }
 
-interface Issued<Subject> { subject: Subject, clientId: string, redirectUri: string | null, challenge: string | null, expiresAt: number, used: boolean }
+interface Issued<Subject> {
+  subject: Subject
+  clientId: string
+  redirectUri: string | null
+  challenge: string | null
+  expiresAt: number
+  used: boolean
+}
 
 /** `lifetime` in seconds: of a code whose options say nothing. */
-export function createAuthorizationCodes<Subject> (clock: ProviderClock, clientId: string, lifetime: number): AuthorizationCodes<Subject> {
+export function createAuthorizationCodes<Subject> (
+  clock: ProviderClock,
+  clientId: string,
+  lifetime: number
+): AuthorizationCodes<Subject> {
   const issued = new Map<string, Issued<Subject>>()
   return {
     issue (subject, options) {
@@ -45,7 +61,7 @@ export function createAuthorizationCodes<Subject> (clock: ProviderClock, clientI
         subject,
         clientId: options.clientId ?? clientId,
         redirectUri: options.redirectUri ?? null,
-        challenge: options.codeVerifier === undefined ? options.codeChallenge ?? null : s256(options.codeVerifier),
+        challenge: options.codeVerifier === undefined ? (options.codeChallenge ?? null) : s256(options.codeVerifier),
         expiresAt: clock.now() + (options.expiresIn ?? lifetime),
         used: false
       })

@@ -28,29 +28,51 @@ const UNREADABLE: Problem = { code: 190, message: 'Invalid OAuth access token - 
  * https://developers.facebook.com/docs/graph-api/reference/debug_token
  * https://developers.facebook.com/docs/facebook-login/access-tokens/debugging-and-error-handling
  */
-export function serveGraph (site: Site, app: { appId: string, appSecret: string }, tokens: ReadonlyMap<string, GraphToken>, switches: GraphSwitches): void {
-  site.get(/^(?:\/v\d+\.\d+)?\/debug_token$/, answer(switches, call => debugToken(call, site, app, tokens)))
-  site.get(/^(?:\/v\d+\.\d+)?\/me$/, answer(switches, call => me(call, site, app, tokens)))
+export function serveGraph (
+  site: Site,
+  app: { appId: string, appSecret: string },
+  tokens: ReadonlyMap<string, GraphToken>,
+  switches: GraphSwitches
+): void {
+  site.get(
+    /^(?:\/v\d+\.\d+)?\/debug_token$/,
+    answer(switches, call => debugToken(call, site, app, tokens))
+  )
+  site.get(
+    /^(?:\/v\d+\.\d+)?\/me$/,
+    answer(switches, call => me(call, site, app, tokens))
+  )
 }
 
 function answer (switches: GraphSwitches, handler: (call: Call) => Answer): Handler {
   return call => {
     if (switches.error !== false) return switchedError(switches.error)
     const answer = handler(call)
-    return switches.numericIds ? { ...answer, body: answer.body.replace(/"(id|user_id|app_id)":"(\d+)"/g, '"$1":$2') } : answer
+    return switches.numericIds
+      ? { ...answer, body: answer.body.replace(/"(id|user_id|app_id)":"(\d+)"/g, '"$1":$2') }
+      : answer
   }
 }
 
-function debugToken ({ query }: Call, site: Site, app: { appId: string, appSecret: string }, tokens: ReadonlyMap<string, GraphToken>): Answer {
+function debugToken (
+  { query }: Call,
+  site: Site,
+  app: { appId: string, appSecret: string },
+  tokens: ReadonlyMap<string, GraphToken>
+): Answer {
   const [appId, appSecret] = (query.get('access_token') ?? '').split('|')
-  if (appId !== app.appId) return graphError(101, 'Error validating application. Cannot get application info due to a system error.')
+  if (appId !== app.appId) {
+    return graphError(101, 'Error validating application. Cannot get application info due to a system error.')
+  }
   if (appSecret !== app.appSecret) return graphError(190, 'Error validating application. Invalid application secret.')
   const input = query.get('input_token')
   if (input === null || input === '') return graphError(100, '(#100) The parameter input_token is required')
   const token = tokens.get(input)
   if (token === undefined) return json(200, { data: { error: UNREADABLE, is_valid: false, scopes: [] } })
   // "The tokens must be from the same app": the Graph says so with an error and not with another app_id.
-  if (token.appId !== app.appId && !token.inspectable) return graphError(100, '(#100) The App_id in the input_token did not match the Viewing App')
+  if (token.appId !== app.appId && !token.inspectable) {
+    return graphError(100, '(#100) The App_id in the input_token did not match the Viewing App')
+  }
   const problem = problemOf(token, site)
   return json(200, {
     data: {
@@ -70,7 +92,9 @@ function debugToken ({ query }: Call, site: Site, app: { appId: string, appSecre
 
 function me ({ query }: Call, site: Site, app: { appSecret: string }, tokens: ReadonlyMap<string, GraphToken>): Answer {
   const presented = query.get('access_token')
-  if (presented === null) return graphError(2500, 'An active access token must be used to query information about the current user.')
+  if (presented === null) {
+    return graphError(2500, 'An active access token must be used to query information about the current user.')
+  }
   const token = tokens.get(presented)
   const problem = token === undefined ? UNREADABLE : problemOf(token, site)
   if (token === undefined || problem !== undefined) {
@@ -80,14 +104,23 @@ function me ({ query }: Call, site: Site, app: { appSecret: string }, tokens: Re
   // https://developers.facebook.com/docs/graph-api/guides/secure-requests: with "Require App Secret" switched on.
   const proof = query.get('appsecret_proof')
   if (proof === null) return graphError(100, 'API calls from the server require an appsecret_proof argument')
-  if (proof !== createHmac('sha256', app.appSecret).update(presented).digest('hex')) return graphError(100, 'Invalid appsecret_proof provided in the API argument')
+  if (proof !== createHmac('sha256', app.appSecret).update(presented).digest('hex')) {
+    return graphError(100, 'Invalid appsecret_proof provided in the API argument')
+  }
   return json(200, profile(token, query.get('fields') ?? 'id,name'))
 }
 
 function profile ({ user, scopes }: GraphToken, fields: string): Record<string, unknown> {
   const known: Record<string, unknown> = {
     name: user.name,
-    picture: { data: { height: 50, is_silhouette: user.picture === undefined, url: user.picture ?? 'https://platform-lookaside.fbsbx.com/platform/profilepic/', width: 50 } },
+    picture: {
+      data: {
+        height: 50,
+        is_silhouette: user.picture === undefined,
+        url: user.picture ?? 'https://platform-lookaside.fbsbx.com/platform/profilepic/',
+        width: 50
+      }
+    },
     ...(user.email === undefined || !scopes.includes('email') ? {} : { email: user.email })
   }
   const asked = fields.split(',').filter(field => Object.hasOwn(known, field)).map(field => [field, known[field]])
@@ -97,7 +130,12 @@ function profile ({ user, scopes }: GraphToken, fields: string): Record<string, 
 // Subcodes: https://developers.facebook.com/docs/graph-api/guides/error-handling
 function problemOf (token: GraphToken, site: Site): Problem | undefined {
   if (!token.valid) {
-    return { code: 190, message: 'Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.', subcode: 460 }
+    return {
+      code: 190,
+      message:
+        'Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.',
+      subcode: 460
+    }
   }
   // 0: never expires.
   if (token.expiresAt !== 0 && token.expiresAt <= site.clock.now()) {

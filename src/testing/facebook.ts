@@ -43,18 +43,22 @@ export interface FacebookTokenOverrides {
 /** Facebook: the Graph for classic tokens, and Limited Login. */
 export interface LocalFacebook extends FaultSwitches {
   /** For the `facebook` provider. */
-  readonly options: { readonly appId: string, readonly appSecret: string, readonly endpoints: { readonly graph: string, readonly jwks: string, readonly authorize: string } }
+  readonly options: {
+    readonly appId: string
+    readonly appSecret: string
+    readonly endpoints: { readonly graph: string, readonly jwks: string, readonly authorize: string }
+  }
   /** Where logins by redirect begin: `facebook({ ...options, redirect: {} })`. */
   readonly page: LoginPage<FacebookPerson>
   /** A classic access token, known to the Graph. */
-  accessToken (person?: FacebookPerson, overrides?: FacebookTokenOverrides): string
+  accessToken(person?: FacebookPerson, overrides?: FacebookTokenOverrides): string
   /** An ID token of Limited Login. Claims as given; `undefined` leaves one out. */
-  idToken (claims?: Readonly<Record<string, unknown>>, header?: HeaderOverrides): Promise<string>
+  idToken(claims?: Readonly<Record<string, unknown>>, header?: HeaderOverrides): Promise<string>
   /** Makes the Graph answer every call with this error; `false` ends it. */
-  graphError (code: GraphErrorCode | false): void
+  graphError(code: GraphErrorCode | false): void
   /** Sends ids as JSON numbers, exact to the last digit, and no longer as strings. */
-  numericIds (on: boolean): void
-  rotate (options?: RotateOptions): Promise<void>
+  numericIds(on: boolean): void
+  rotate(options?: RotateOptions): Promise<void>
 }
 
 // Both kinds of token speak of the same person unless told otherwise.
@@ -76,7 +80,12 @@ export function localFacebook (site: Site): LocalFacebook {
   }
 
   // https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
-  const page = serveLoginPage<FacebookPerson>(site, /^(?:\/v\d+\.\d+)?\/dialog\/oauth$/, { clientIds: [appId], nobody: {} }, (person, request) => codes.issue(person, request))
+  const page = serveLoginPage<FacebookPerson>(
+    site,
+    /^(?:\/v\d+\.\d+)?\/dialog\/oauth$/,
+    { clientIds: [appId], nobody: {} },
+    (person, request) => codes.issue(person, request)
+  )
   serveGraphCodes(site, { appId, appSecret }, codes, accessToken)
   serveGraph(site, { appId, appSecret }, tokens, switches)
   // https://developers.facebook.com/documentation/facebook-login/ios/limited-login/token
@@ -84,27 +93,42 @@ export function localFacebook (site: Site): LocalFacebook {
 
   return {
     ...site.faults.switches,
-    options: { appId, appSecret, endpoints: { graph: site.url, jwks: `${site.url}/.well-known/oauth/openid/jwks/`, authorize: `${site.url}/dialog/oauth` } },
+    options: {
+      appId,
+      appSecret,
+      endpoints: {
+        graph: site.url,
+        jwks: `${site.url}/.well-known/oauth/openid/jwks/`,
+        authorize: `${site.url}/dialog/oauth`
+      }
+    },
     page,
     accessToken,
     async idToken (claims = {}, header = {}) {
       const now = site.clock.now()
-      return await keys.sign({
-        iss: 'https://www.facebook.com',
-        aud: appId,
-        sub: SUBJECT,
-        iat: now,
-        exp: now + 3600,
-        jti: randomBytes(12).toString('hex'),
-        name: 'Test Person',
-        ...claims
-      }, header)
+      return await keys.sign(
+        {
+          iss: 'https://www.facebook.com',
+          aud: appId,
+          sub: SUBJECT,
+          iat: now,
+          exp: now + 3600,
+          jti: randomBytes(12).toString('hex'),
+          name: 'Test Person',
+          ...claims
+        },
+        header
+      )
     },
     graphError (code) {
-      if (code !== false && !isGraphErrorCode(code)) throw new TypeError('graphError takes a code that it knows, or false')
+      if (code !== false && !isGraphErrorCode(code)) {
+        throw new TypeError('graphError takes a code that it knows, or false')
+      }
       switches.error = code
     },
-    numericIds (on) { switches.numericIds = on },
+    numericIds (on) {
+      switches.numericIds = on
+    },
     rotate: keys.rotate
   }
 }

@@ -34,7 +34,9 @@ export function createFaults (): Faults {
         outage = kind
       },
       slow (milliseconds) {
-        if (!(Number.isFinite(milliseconds) && milliseconds >= 0)) throw new TypeError('slow takes a number of milliseconds')
+        if (!(Number.isFinite(milliseconds) && milliseconds >= 0)) {
+          throw new TypeError('slow takes a number of milliseconds')
+        }
         delay = milliseconds
       }
     },

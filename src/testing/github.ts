@@ -31,20 +31,36 @@ export interface GithubTokenOverrides {
 /** GitHub: checking a token, and exchanging a code for one. */
 export interface LocalGithub extends FaultSwitches {
   /** For the `github` provider. */
-  readonly options: { readonly clientId: string, readonly clientSecret: string, readonly endpoints: { readonly api: string, readonly token: string, readonly authorize: string } }
+  readonly options: {
+    readonly clientId: string
+    readonly clientSecret: string
+    readonly endpoints: { readonly api: string, readonly token: string, readonly authorize: string }
+  }
   /** Where logins by redirect begin: `github({ ...options, redirect: {} })`. */
   readonly page: LoginPage<GithubPerson>
-  accessToken (person?: GithubPerson, overrides?: GithubTokenOverrides): string
+  accessToken(person?: GithubPerson, overrides?: GithubTokenOverrides): string
   /** A code that is good once, for ten minutes. */
-  authorizationCode (person?: GithubPerson, options?: CodeOptions): string
+  authorizationCode(person?: GithubPerson, options?: CodeOptions): string
 }
 
-interface GithubToken { person: GithubPerson, clientId: string, inspectable: boolean, valid: boolean, scopes: readonly string[] }
+interface GithubToken {
+  person: GithubPerson
+  clientId: string
+  inspectable: boolean
+  valid: boolean
+  scopes: readonly string[]
+}
 
 // https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
 const BAD_CODE = { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' }
-const BAD_REDIRECT = { error: 'redirect_uri_mismatch', error_description: 'The redirect_uri MUST match the registered callback URL for this application.' }
-const BAD_CLIENT = { error: 'incorrect_client_credentials', error_description: 'The client_id and/or client_secret passed are incorrect.' }
+const BAD_REDIRECT = {
+  error: 'redirect_uri_mismatch',
+  error_description: 'The redirect_uri MUST match the registered callback URL for this application.'
+}
+const BAD_CLIENT = {
+  error: 'incorrect_client_credentials',
+  error_description: 'The client_id and/or client_secret passed are incorrect.'
+}
 
 export function localGithub (site: Site): LocalGithub {
   const clientId = 'Iv1.0123456789abcdef'
@@ -61,7 +77,9 @@ export function localGithub (site: Site): LocalGithub {
   // https://docs.github.com/en/rest/apps/oauth-applications#check-a-token
   site.post(/^\/api\/applications\/([^/]+)\/token$/, ({ headers, body, params: [ofClient] }) => {
     const caller = basicCredentials(headers)
-    if (caller?.id !== clientId || caller.secret !== clientSecret) return json(401, { message: 'Bad credentials', status: '401' })
+    if (caller?.id !== clientId || caller.secret !== clientSecret) {
+      return json(401, { message: 'Bad credentials', status: '401' })
+    }
     const presented = member(body, 'access_token')
     if (presented === undefined || presented === '') return json(422, { message: 'Validation Failed', status: '422' })
     const token = tokens.get(presented)
@@ -73,9 +91,16 @@ export function localGithub (site: Site): LocalGithub {
   // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps: every refusal is a 200.
   site.post(/^\/login\/oauth\/access_token$/, call => {
     const form = parametersOf(call)
-    if (form.get('client_id') !== clientId || form.get('client_secret') !== clientSecret) return oauthAnswer(call, BAD_CLIENT)
+    if (form.get('client_id') !== clientId || form.get('client_secret') !== clientSecret) {
+      return oauthAnswer(call, BAD_CLIENT)
+    }
     try {
-      const person = codes.redeem({ code: form.get('code') ?? '', clientId, redirectUri: form.get('redirect_uri'), codeVerifier: form.get('code_verifier') })
+      const person = codes.redeem({
+        code: form.get('code') ?? '',
+        clientId,
+        redirectUri: form.get('redirect_uri'),
+        codeVerifier: form.get('code_verifier')
+      })
       return oauthAnswer(call, { access_token: accessToken(person), scope: 'read:user', token_type: 'bearer' })
     } catch (error) {
       if (!(error instanceof CodeRefused)) throw error
@@ -83,11 +108,24 @@ export function localGithub (site: Site): LocalGithub {
     }
   })
 
-  const page = serveLoginPage<GithubPerson>(site, /^\/login\/oauth\/authorize$/, { clientIds: [clientId], nobody: {} }, (person, request) => codes.issue(person, request))
+  const page = serveLoginPage<GithubPerson>(
+    site,
+    /^\/login\/oauth\/authorize$/,
+    { clientIds: [clientId], nobody: {} },
+    (person, request) => codes.issue(person, request)
+  )
 
   return {
     ...site.faults.switches,
-    options: { clientId, clientSecret, endpoints: { api: `${site.url}/api`, token: `${site.url}/login/oauth/access_token`, authorize: `${site.url}/login/oauth/authorize` } },
+    options: {
+      clientId,
+      clientSecret,
+      endpoints: {
+        api: `${site.url}/api`,
+        token: `${site.url}/login/oauth/access_token`,
+        authorize: `${site.url}/login/oauth/authorize`
+      }
+    },
     page,
     accessToken,
     authorizationCode: (person = {}, options = {}) => codes.issue(person, options)
@@ -95,7 +133,13 @@ export function localGithub (site: Site): LocalGithub {
 }
 
 function authorization (token: string, { person, clientId, scopes }: GithubToken): Answer {
-  const { id = 583231, login = 'octocat', name = null, email = null, avatarUrl = 'https://avatars.githubusercontent.com/u/583231?v=4' } = person
+  const {
+    id = 583231,
+    login = 'octocat',
+    name = null,
+    email = null,
+    avatarUrl = 'https://avatars.githubusercontent.com/u/583231?v=4'
+  } = person
   const answer = json(200, {
     scopes,
     token,
@@ -122,7 +166,11 @@ function parametersOf ({ headers, body }: Call): URLSearchParams {
 // Form-encoded unless the caller asks for JSON.
 function oauthAnswer ({ headers }: Call, answer: Record<string, string>): Answer {
   if (/\bjson\b/i.test(headers.accept ?? '')) return json(200, answer)
-  return { status: 200, headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' }, body: new URLSearchParams(answer).toString() }
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' },
+    body: new URLSearchParams(answer).toString()
+  }
 }
 
 function member (body: string, name: string): string | undefined {

@@ -16,7 +16,11 @@ const SWITCHABLE: Record<GraphErrorCode, GraphError> = {
   341: { status: 400, code: 341, message: '(#341) Application limit reached' },
   613: { status: 400, code: 613, message: '(#613) Calls to this api have exceeded the rate limit' },
   // The code is that of a passing fault; only the message tells that waiting will not help.
-  'desktop-app': { status: 400, code: 1, message: 'The request is invalid because the app is configured as a desktop app' }
+  'desktop-app': {
+    status: 400,
+    code: 1,
+    message: 'The request is invalid because the app is configured as a desktop app'
+  }
 }
 
 export function isGraphErrorCode (code: unknown): code is GraphErrorCode {

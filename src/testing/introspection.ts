@@ -5,12 +5,17 @@ import { basicCredentials, json, type Site } from './site.js'
 /** An authorization server that answers what its tokens are good for (RFC 7662). */
 export interface LocalIntrospection extends FaultSwitches {
   /** For the `introspection` provider. */
-  readonly options: { readonly endpoint: string, readonly clientId: string, readonly clientSecret: string, readonly audience: string }
+  readonly options: {
+    readonly endpoint: string
+    readonly clientId: string
+    readonly clientSecret: string
+    readonly audience: string
+  }
   /**
    * An opaque access token. `members` replace those of a good answer (RFC 7662, 2.2), `undefined` leaves one out;
    * `{ active: false }` is a token that was revoked; `{ active: true, exp }` of the past is a careless server.
    */
-  accessToken (members?: Readonly<Record<string, unknown>>): string
+  accessToken(members?: Readonly<Record<string, unknown>>): string
 }
 
 export function localIntrospection (site: Site): LocalIntrospection {

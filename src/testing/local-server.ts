@@ -20,7 +20,13 @@ export async function listenLocally (port: number): Promise<LocalServer> {
   const url = await listening(server, port)
   let closed: Promise<void> | undefined
 
-  async function respond (sites: readonly Site[], faults: Faults, calls: CallRecorder, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function respond (
+    sites: readonly Site[],
+    faults: Faults,
+    calls: CallRecorder,
+    incoming: IncomingMessage,
+    response: ServerResponse
+  ): Promise<void> {
     // The path is appended and not resolved: `//host` is a path here, too.
     const { pathname, searchParams } = new URL(`${url}${incoming.url ?? '/'}`)
     const method = incoming.method ?? 'GET'

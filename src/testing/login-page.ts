@@ -10,24 +10,43 @@ export interface LoginPage<Person> {
 }
 
 /** What a code that the page makes is bound to. */
-export interface PageRequest extends CodeOptions { clientId: string, redirectUri: string, codeChallenge: string | null, nonce: string | null }
+export interface PageRequest extends CodeOptions {
+  clientId: string
+  redirectUri: string
+  codeChallenge: string | null
+  nonce: string | null
+}
 
 /** RFC 6749, 4.1.1 and 4.1.2; RFC 9207 where `iss` is given. @param issue makes a code for a person */
-export function serveLoginPage<Person> (site: Site, path: RegExp, rules: { clientIds: readonly string[], nobody: Person, iss?: string }, issue: (person: Person, request: PageRequest) => string): LoginPage<Person> {
+export function serveLoginPage<Person> (
+  site: Site,
+  path: RegExp,
+  rules: { clientIds: readonly string[], nobody: Person, iss?: string },
+  issue: (person: Person, request: PageRequest) => string
+): LoginPage<Person> {
   let person = rules.nobody
   let refusal: string | false = false
 
   site.get(path, call => {
     const request = readRequest(call, rules.clientIds)
     if (typeof request === 'string') return json(400, { error: 'invalid_request', error_description: request })
-    const answer = refusal === false ? { code: issue(person, request) } : { error: refusal, error_description: 'The user said no.' }
+    const answer =
+      refusal === false ? { code: issue(person, request) } : { error: refusal, error_description: 'The user said no.' }
     const state = call.query.get('state')
-    return redirect(request.redirectUri, { ...answer, ...(state !== null && { state }), ...(rules.iss !== undefined && { iss: rules.iss }) })
+    return redirect(request.redirectUri, {
+      ...answer,
+      ...(state !== null && { state }),
+      ...(rules.iss !== undefined && { iss: rules.iss })
+    })
   })
 
   return {
-    signIn (next) { person = next },
-    refuse (error = 'access_denied') { refusal = error }
+    signIn (next) {
+      person = next
+    },
+    refuse (error = 'access_denied') {
+      refusal = error
+    }
   }
 }
 

@@ -5,13 +5,21 @@ import { json, type Site } from './site.js'
 /** Microsoft's identity platform: one authority, many tenants, keys that say whose tokens they may sign. */
 export interface LocalMicrosoft extends FaultSwitches {
   /** For the `microsoft` provider. `tenants` holds the one that `idToken` speaks for by default. */
-  readonly options: { readonly clientIds: string[], readonly tenants: string[], readonly endpoints: { readonly authority: string } }
+  readonly options: {
+    readonly clientIds: string[]
+    readonly tenants: string[]
+    readonly endpoints: { readonly authority: string }
+  }
   /**
    * An ID token (v2.0). `iss` follows the `tid` of the claims. `signedBy` takes the other kind of key than the
    * tenant's own: a consumer key on an organization's token is what Storm-0558 forged.
    */
-  idToken (claims?: Readonly<Record<string, unknown>>, header?: HeaderOverrides, signedBy?: 'organizations' | 'consumers'): Promise<string>
-  rotate (options?: RotateOptions): Promise<void>
+  idToken(
+    claims?: Readonly<Record<string, unknown>>,
+    header?: HeaderOverrides,
+    signedBy?: 'organizations' | 'consumers'
+  ): Promise<string>
+  rotate(options?: RotateOptions): Promise<void>
 }
 
 const CONSUMERS = '9188040d-6c67-4c5b-b112-36a304b66dad'
@@ -28,13 +36,17 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
     { name: 'consumers', algorithm: 'RS256', members: { issuer: issuerOf(CONSUMERS) } }
   )
   site.get(/^\/[^/]+\/discovery\/v2\.0\/keys$/, call => keys.keySet(call.headers['if-none-match']))
-  site.get(/^\/([^/]+)\/v2\.0\/\.well-known\/openid-configuration$/, ({ params: [tenant = 'common'] }) => json(200, {
-    issuer: issuerOf(tenant === 'common' || tenant === 'organizations' ? '{tenantid}' : tenant === 'consumers' ? CONSUMERS : tenant),
-    jwks_uri: `${site.url}/${tenant}/discovery/v2.0/keys`,
-    response_types_supported: ['code', 'id_token', 'code id_token', 'id_token token'],
-    subject_types_supported: ['pairwise'],
-    id_token_signing_alg_values_supported: ['RS256']
-  }))
+  site.get(/^\/([^/]+)\/v2\.0\/\.well-known\/openid-configuration$/, ({ params: [tenant = 'common'] }) =>
+    json(200, {
+      issuer: issuerOf(
+        tenant === 'common' || tenant === 'organizations' ? '{tenantid}' : tenant === 'consumers' ? CONSUMERS : tenant
+      ),
+      jwks_uri: `${site.url}/${tenant}/discovery/v2.0/keys`,
+      response_types_supported: ['code', 'id_token', 'code id_token', 'id_token token'],
+      subject_types_supported: ['pairwise'],
+      id_token_signing_alg_values_supported: ['RS256']
+    })
+  )
 
   return {
     ...site.faults.switches,

@@ -23,7 +23,11 @@ export interface LocalIssuer<Options> extends FaultSwitches {
 export type LocalOidc = LocalIssuer<{ readonly issuer: string, readonly clientIds: string[] }> & LocalLogin
 
 /** Google: a key set, and ID tokens of `https://accounts.google.com`. */
-export type LocalGoogle = LocalIssuer<{ readonly clientIds: string[], readonly endpoints: { readonly jwks: string, readonly authorize: string, readonly token: string } }> & LocalLogin
+export type LocalGoogle = LocalIssuer<{
+  readonly clientIds: string[]
+  readonly endpoints: { readonly jwks: string, readonly authorize: string, readonly token: string }
+}> &
+  LocalLogin
 
 /** Logins by redirect. The provider's options stay without them: `google({ ...options, redirect: { clientSecret } })`. */
 export interface LocalLogin {
@@ -78,16 +82,29 @@ export function localGoogle (site: Site): LocalGoogle {
 }
 
 // OpenID Connect Core, 3.1; with a redirect the first client's secret is asked for, or none (a public client).
-function login (site: Site, clientIds: readonly string[], idToken: LocalIssuer<never>['idToken'], iss?: string): LocalLogin {
+function login (
+  site: Site,
+  clientIds: readonly string[],
+  idToken: LocalIssuer<never>['idToken'],
+  iss?: string
+): LocalLogin {
   const clientSecret = randomBytes(20).toString('hex')
   const codes = createAuthorizationCodes<CodeSubject>(site.clock, clientIds[0] ?? '', 60)
   const rules = { clientIds, nobody: {}, ...(iss !== undefined && { iss }) }
-  const page = serveLoginPage<Readonly<Record<string, unknown>>>(site, /^\/authorize$/, rules, (claims, request) => codes.issue({ claims, clientId: request.clientId, nonce: request.nonce }, request))
-  site.post(/^\/token$/, call => answerCode(call, codes, clientSecret, claims => idToken({ azp: claims.aud, ...claims })))
+  const page = serveLoginPage<Readonly<Record<string, unknown>>>(site, /^\/authorize$/, rules, (claims, request) =>
+    codes.issue({ claims, clientId: request.clientId, nonce: request.nonce }, request)
+  )
+  site.post(/^\/token$/, call =>
+    answerCode(call, codes, clientSecret, claims => idToken({ azp: claims.aud, ...claims }))
+  )
   return { clientSecret, page }
 }
 
-function issuer (site: Site, slots: readonly [KeySlot, ...KeySlot[]], good: Readonly<Record<string, unknown>>): Omit<LocalIssuer<never>, 'options'> {
+function issuer (
+  site: Site,
+  slots: readonly [KeySlot, ...KeySlot[]],
+  good: Readonly<Record<string, unknown>>
+): Omit<LocalIssuer<never>, 'options'> {
   const keys = createKeyRing(...slots)
   site.get(/^\/jwks$/, call => keys.keySet(call.headers['if-none-match']))
   return {

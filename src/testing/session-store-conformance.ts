@@ -26,7 +26,11 @@ export function sessionStoreConformance (open: () => SessionStore | Promise<Sess
 
 const ofSessions: StoreChecks = {
   'reads what was created, every member of it': async store => {
-    const session = await created(store, { userId: 'ключ "\' {}\\', identity: '{"name":"O\'Brien \\u0000 ✓"}', arrivedAt: 1_700_000_000_123 })
+    const session = await created(store, {
+      userId: 'ключ "\' {}\\',
+      identity: '{"name":"O\'Brien \\u0000 ✓"}',
+      arrivedAt: 1_700_000_000_123
+    })
     assert.deepEqual({ ...await store.read(session.id) }, session)
   },
   'reads null for an unknown id, and for what is no id at all': async store => {
@@ -50,7 +54,9 @@ const ofSessions: StoreChecks = {
   },
   'lets one of many callers at once replace a version': async store => {
     const session = await created(store)
-    const outcomes = await Promise.all(Array.from({ length: RACERS }, (_, racer) => store.replace({ ...session, counter: racer + 1, version: 1 })))
+    const outcomes = await Promise.all(
+      Array.from({ length: RACERS }, (_, racer) => store.replace({ ...session, counter: racer + 1, version: 1 }))
+    )
     assert.equal(outcomes.filter(Boolean).length, 1)
     assert.equal((await store.read(session.id))?.counter, outcomes.indexOf(true) + 1)
   },
@@ -94,7 +100,10 @@ const ofEnds: StoreChecks = {
   },
   'ends a session that is being replaced at the same time': async store => {
     const session = await created(store)
-    await Promise.all([store.end([session.id]), ...Array.from({ length: RACERS }, () => store.replace({ ...session, counter: 1, version: 1 }))])
+    await Promise.all([
+      store.end([session.id]),
+      ...Array.from({ length: RACERS }, () => store.replace({ ...session, counter: 1, version: 1 }))
+    ])
     assert.equal((await store.read(session.id))?.ended, true)
   },
   'keeps an expired session for a day, so that its tokens are told why': async store => {

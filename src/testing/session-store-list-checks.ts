@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Revocation } from '../sessions/session-store.js'
-import { idsOf, lastCursor, newKey, newRevocation, RACERS, revocationsAfter, type StoreChecks } from './session-store-samples.js'
+import {
+  idsOf,
+  lastCursor,
+  newKey,
+  newRevocation,
+  RACERS,
+  revocationsAfter,
+  type StoreChecks
+} from './session-store-samples.js'
 
 /** The list of revocations, which every server follows. */
 export const ofRevocations: StoreChecks = {
@@ -26,7 +34,10 @@ export const ofRevocations: StoreChecks = {
       const page = await revocationsAfter(store, cursor)
       found.push(...page.found)
       cursor = page.cursor
-      isWriting = await Promise.race([writing.then(() => false), new Promise<boolean>(resolve => setImmediate(() => resolve(true)))])
+      isWriting = await Promise.race([
+        writing.then(() => false),
+        new Promise<boolean>(resolve => setImmediate(() => resolve(true)))
+      ])
     }
     await writing
     assert.deepEqual(idsOf(found.filter(({ id }) => all.some(mine => mine.id === id))), idsOf(all))

@@ -13,7 +13,16 @@ export function newSession (different: Partial<Session> = {}): Session {
   const identity = JSON.stringify({ provider: 'conformance', subject: '1', claims: {} })
   const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
   const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 30 * DAY }
-  return { id: randomId(), issuer: ISSUER, userId: randomId(), identity, secretId: 'secret', ...counted, ...timed, ...different }
+  return {
+    id: randomId(),
+    issuer: ISSUER,
+    userId: randomId(),
+    identity,
+    secretId: 'secret',
+    ...counted,
+    ...timed,
+    ...different
+  }
 }
 
 export async function created (store: SessionStore, different: Partial<Session> = {}): Promise<Session> {
@@ -31,9 +40,16 @@ export function newKey (): { key: string, expiresAt: number } {
   return { key: `key ${randomId()}`, expiresAt: Date.now() + DAY }
 }
 
-export async function revocationsAfter (store: SessionStore, cursor: string | null): Promise<{ found: Revocation[], cursor: string | null }> {
+export async function revocationsAfter (
+  store: SessionStore,
+  cursor: string | null
+): Promise<{ found: Revocation[], cursor: string | null }> {
   const found: Revocation[] = []
-  for (let page = await store.revocations(cursor); page.revocations.length > 0; page = await store.revocations(cursor)) {
+  for (
+    let page = await store.revocations(cursor);
+    page.revocations.length > 0;
+    page = await store.revocations(cursor)
+  ) {
     found.push(...page.revocations)
     cursor = page.cursor
   }

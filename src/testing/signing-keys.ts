@@ -68,7 +68,8 @@ export function createKeyRing (first: KeySlot, ...others: readonly KeySlot[]): K
   return {
     async sign (claims, header, slotName) {
       const all = await keys()
-      const chosen = all.find(key => slotName === undefined ? key.algorithm === header.alg : key.name === slotName) ?? all[0]
+      const chosen =
+        all.find(key => (slotName === undefined ? key.algorithm === header.alg : key.name === slotName)) ?? all[0]
       return signCompact(chosen, claims, header)
     },
     async keySet (ifNoneMatch) {

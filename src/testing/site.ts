@@ -53,7 +53,11 @@ export function createSite (server: string, name: string, clock: ProviderClock):
 }
 
 export function json (status: number, value: unknown, headers: Record<string, string> = {}): Answer {
-  return { status, headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, body: JSON.stringify(value) }
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+    body: JSON.stringify(value)
+  }
 }
 
 /** Id and secret of HTTP Basic (RFC 7617), or undefined. */

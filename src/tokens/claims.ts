@@ -1,5 +1,10 @@
 import { isUserLevel, type UserLevel } from '../permissions/level.js'
-import { reservedClaims, type ExtraClaims, type GrantedPermissions, type Permission } from '../permissions/permissions.js'
+import {
+  reservedClaims,
+  type ExtraClaims,
+  type GrantedPermissions,
+  type Permission
+} from '../permissions/permissions.js'
 
 /** The user whom an access token speaks of. Frozen, to its depth. Times are seconds since the epoch. */
 export interface User {
@@ -40,7 +45,11 @@ export interface ClaimRules {
 export const longestLifetime = 86400
 
 /** The claims of a new access token (RFC 9068, 2.2), at `now` in seconds. */
-export function writeClaims ({ userId, granted, vouched, sessionId, tokenId }: Grantee, rules: ClaimRules, now: number): Record<string, unknown> {
+export function writeClaims (
+  { userId, granted, vouched, sessionId, tokenId }: Grantee,
+  rules: ClaimRules,
+  now: number
+): Record<string, unknown> {
   return {
     iss: rules.issuer,
     aud: rules.audience,
@@ -63,10 +72,33 @@ export function writeClaims ({ userId, granted, vouched, sessionId, tokenId }: G
  * Whether the token has expired is asked separately, so that an expired one can be told from a foreign one.
  */
 export function readUser (payload: Record<string, unknown>, rules: ClaimRules, now: number): User | null {
-  const { iss, aud, sub, client_id: clientId, iat, exp, nbf, jti, idp, idp_sub: idpSubject, sid, level, permissions } = payload
+  const {
+    iss,
+    aud,
+    sub,
+    client_id: clientId,
+    iat,
+    exp,
+    nbf,
+    jti,
+    idp,
+    idp_sub: idpSubject,
+    sid,
+    level,
+    permissions
+  } = payload
   if (iss !== rules.issuer || aud !== rules.audience) return null
-  if (!isText(sub) || !isText(jti) || !isText(clientId) || !isTextOrAbsent(idp) || !isTextOrAbsent(idpSubject) || !isTextOrAbsent(sid)) return null
-  if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > Math.max(now, iat) + longestLifetime) return null
+  if (
+    !isText(sub) ||
+    !isText(jti) ||
+    !isText(clientId) ||
+    !isTextOrAbsent(idp) ||
+    !isTextOrAbsent(idpSubject) ||
+    !isTextOrAbsent(sid)
+  ) { return null }
+  if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > Math.max(now, iat) + longestLifetime) {
+    return null
+  }
   if (nbf !== undefined && (!isTime(nbf) || nbf > now + rules.tolerance)) return null
   if (!isUserLevel(level) || !isNames(permissions)) return null
   return deepFreeze({

@@ -28,7 +28,11 @@ export function createIssuer (signatures: readonly Signatures[], rules: ClaimRul
   return grantee => {
     if (signing === undefined) throw new errors.OptionInvalidError('keys holds none that can sign')
     const token = signing.sign(writeClaims(grantee, rules, Math.floor(Date.now() / 1000)))
-    if (token.length > longestToken) throw new errors.OptionInvalidError(`the access token would be longer than ${longestToken} bytes: fewer permissions or claims`)
+    if (token.length > longestToken) {
+      throw new errors.OptionInvalidError(
+        `the access token would be longer than ${longestToken} bytes: fewer permissions or claims`
+      )
+    }
     return answer(token, grantee, rules.lifetime)
   }
 }

@@ -41,7 +41,9 @@ const members = new Set(['kid', 'algorithm', 'secret', 'privateKey', 'publicKey'
  */
 export async function readKeys (keys: unknown): Promise<readonly ServerKey[]> {
   if (typeof keys === 'string') return [await readKey({ algorithm: 'HS256', secret: keys }, 'keys')]
-  if (!Array.isArray(keys) || keys.length === 0) throw refused('keys', 'must be a secret of at least 32 bytes or a non-empty list of keys')
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw refused('keys', 'must be a secret of at least 32 bytes or a non-empty list of keys')
+  }
   const read = await Promise.all(Array.from(keys, (key: unknown, index) => readKey(key, `keys[${index}]`)))
   refuseDuplicates(read)
   return read
@@ -52,7 +54,9 @@ async function readKey (key: unknown, path: string): Promise<ServerKey> {
   const unknown = Object.keys(key).find(name => !members.has(name))
   if (unknown !== undefined) throw refused(`${path}.${unknown}`, 'is not a member of a key')
   const { kid, algorithm, secret, privateKey, publicKey }: Record<string, unknown> = { ...key }
-  if (kid !== undefined && (typeof kid !== 'string' || kid === '' || kid.length > 200)) throw refused(`${path}.kid`, 'must be a non-empty string')
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '' || kid.length > 200)) {
+    throw refused(`${path}.kid`, 'must be a non-empty string')
+  }
   if (algorithm === 'HS256') return readSecret(secret, { path, kid, others: [privateKey, publicKey] })
   if (algorithm === 'ES256' || algorithm === 'EdDSA' || algorithm === 'RS256') {
     if (secret !== undefined) throw refused(`${path}.secret`, `does not go with ${algorithm}`)
@@ -61,26 +65,43 @@ async function readKey (key: unknown, path: string): Promise<ServerKey> {
   throw refused(`${path}.algorithm`, "must be 'HS256', 'ES256', 'EdDSA' or 'RS256'")
 }
 
-function readSecret (secret: unknown, { path, kid, others }: { path: string, kid: string | undefined, others: unknown[] }): ServerKey {
+function readSecret (
+  secret: unknown,
+  { path, kid, others }: { path: string, kid: string | undefined, others: unknown[] }
+): ServerKey {
   const name = path === 'keys' ? path : `${path}.secret`
   if (others.some(other => other !== undefined)) throw refused(path, 'HS256 takes a secret and nothing else')
-  if (typeof secret !== 'string' || Buffer.byteLength(secret) < leastSecretBytes) throw refused(name, `must be a secret of at least ${leastSecretBytes} bytes`)
+  if (typeof secret !== 'string' || Buffer.byteLength(secret) < leastSecretBytes) {
+    throw refused(name, `must be a secret of at least ${leastSecretBytes} bytes`)
+  }
   if (isWellKnownSecret(secret)) throw refused(name, 'is printed in public documentation, anybody could sign with it')
   // An RSA public key taken for an HMAC secret is the oldest confusion of all (RFC 8725, 2.1).
   if (secret.includes('-----BEGIN')) throw refused(name, 'is a PEM key, not a secret')
-  return complete({ kid: kid ?? kidOfSecret(secret), algorithm: 'HS256', signWith: secret, verifyWith: secret, jwk: null })
+  return complete({
+    kid: kid ?? kidOfSecret(secret),
+    algorithm: 'HS256',
+    signWith: secret,
+    verifyWith: secret,
+    jwk: null
+  })
 }
 
-async function readPair (privatePem: unknown, publicPem: unknown, { path, kid, algorithm }: { path: string, kid: string | undefined, algorithm: SigningAlgorithm }): Promise<ServerKey> {
+async function readPair (
+  privatePem: unknown,
+  publicPem: unknown,
+  { path, kid, algorithm }: { path: string, kid: string | undefined, algorithm: SigningAlgorithm }
+): Promise<ServerKey> {
   const privateKey = privatePem === undefined ? null : parse(privatePem, `${path}.privateKey`, createPrivateKey)
   const givenPublic = publicPem === undefined ? null : parse(publicPem, `${path}.publicKey`, createPublicKey)
   const publicKey = privateKey === null ? givenPublic : createPublicKey(privateKey)
   if (publicKey === null) throw refused(path, 'needs a privateKey or a publicKey')
-  if (givenPublic !== null && !givenPublic.equals(publicKey)) throw refused(`${path}.publicKey`, 'is not the public part of privateKey')
+  if (givenPublic !== null && !givenPublic.equals(publicKey)) {
+    throw refused(`${path}.publicKey`, 'is not the public part of privateKey')
+  }
   refuseWeak(publicKey, algorithm, path)
   const jwk = publicKey.export({ format: 'jwk' })
   return complete({
-    kid: kid ?? await calculateJwkThumbprint(jwk),
+    kid: kid ?? (await calculateJwkThumbprint(jwk)),
     algorithm,
     signWith: privateKey === null ? null : privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     verifyWith: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
@@ -111,19 +132,30 @@ function refuseWeak (key: KeyObject, algorithm: SigningAlgorithm, path: string):
     ES256: key.asymmetricKeyType === 'ec' && namedCurve === 'prime256v1',
     EdDSA: key.asymmetricKeyType === 'ed25519'
   }
-  if (!fits[algorithm]) throw refused(path, `${algorithm} needs ${{ HS256: '', RS256: 'an RSA key of at least 2048 bits', ES256: 'a P-256 key', EdDSA: 'an Ed25519 key' }[algorithm]}`)
+  if (!fits[algorithm]) {
+    throw refused(
+      path,
+      `${algorithm} needs ${{ HS256: '', RS256: 'an RSA key of at least 2048 bits', ES256: 'a P-256 key', EdDSA: 'an Ed25519 key' }[algorithm]}`
+    )
+  }
 }
 
 // A keyed hash: the name of the key says nothing about the secret that a dictionary could test cheaply elsewhere.
 function kidOfSecret (secret: string): string {
-  return createHmac('sha256', secret).update('fastify-token-exchange kid').digest().subarray(0, 16).toString('base64url')
+  return createHmac('sha256', secret)
+    .update('fastify-token-exchange kid')
+    .digest()
+    .subarray(0, 16)
+    .toString('base64url')
 }
 
 function refuseDuplicates (keys: readonly ServerKey[]): void {
   keys.forEach((key, index) => {
     const earlier = keys.slice(0, index)
     if (earlier.some(({ kid }) => kid === key.kid)) throw refused(`keys[${index}].kid`, 'stands twice in the list')
-    if (earlier.some(({ verifyWith }) => verifyWith === key.verifyWith)) throw refused(`keys[${index}]`, 'is the same key as an earlier one')
+    if (earlier.some(({ verifyWith }) => verifyWith === key.verifyWith)) {
+      throw refused(`keys[${index}]`, 'is the same key as an earlier one')
+    }
   })
 }
 

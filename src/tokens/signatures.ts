@@ -16,7 +16,10 @@ export interface Signatures {
  * only so does it live beside a registration of the application's, in either order. The namespaces are an object of
  * that scope, whatever the application calls `jwt`: nothing of it is written to, and nothing but this package can sign.
  */
-export async function registerSignatures (app: FastifyInstance, keys: readonly ServerKey[]): Promise<readonly Signatures[]> {
+export async function registerSignatures (
+  app: FastifyInstance,
+  keys: readonly ServerKey[]
+): Promise<readonly Signatures[]> {
   const signatures: Signatures[] = []
   await app.register(async scope => {
     const namespaces: Record<string, JWT> = {}

@@ -21,7 +21,9 @@ export function createVerifier (signatures: readonly Signatures[], rules: ClaimR
   return token => {
     const [header = '', payload = '', signature = '', ...rest] = token.length > longestToken ? [] : token.split('.')
     const written = byHeader.get(header)
-    if (written === undefined || rest.length > 0 || !isCanonical(payload) || !isCanonical(signature)) throw new errors.TokenInvalidError('format')
+    if (written === undefined || rest.length > 0 || !isCanonical(payload) || !isCanonical(signature)) {
+      throw new errors.TokenInvalidError('format')
+    }
     const now = Date.now() / 1000
     const user = userOf(written, token, payload, now)
     if (hasExpired(user.expiresAt, rules.tolerance, now)) throw new errors.TokenExpiredError()

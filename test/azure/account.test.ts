@@ -14,7 +14,10 @@ async function loggedIn (options: Parameters<typeof dialectServer>[0] = {}) {
 }
 
 t.test('me: the user, from the access token alone', async t => {
-  const permissions: Permissions = { permissions: ['todo:read', 'todo:write'], claims: { team: 'blue', plan: { seats: 3 } } }
+  const permissions: Permissions = {
+    permissions: ['todo:read', 'todo:write'],
+    claims: { team: 'blue', plan: { seats: 3 } }
+  }
   const { app, headers, token } = await loggedIn({ permissions: () => permissions })
   for (const url of ['/.auth/me', '/.auth/me/']) {
     const answer = await app.inject({ url, headers })
@@ -57,7 +60,12 @@ t.test('me works for the logins of the application, without sessions and without
 t.test('refresh: another token of the same session, the lookup having run again', async t => {
   const reasons: string[] = []
   let level: 'authenticated' | 'admin' = 'authenticated'
-  const { app, headers, token, refreshToken } = await loggedIn({ permissions: (_identity, { reason }) => { reasons.push(reason); return { level } } })
+  const { app, headers, token, refreshToken } = await loggedIn({
+    permissions: (_identity, { reason }) => {
+      reasons.push(reason)
+      return { level }
+    }
+  })
   level = 'admin'
   const answer = await app.inject({ url: '/.auth/refresh', headers })
   t.equal(answer.statusCode, 200)
@@ -69,7 +77,11 @@ t.test('refresh: another token of the same session, the lookup having run again'
   t.equal(after.sessionId, before.sessionId)
   t.equal(after.level, 'admin')
   t.not(after.tokenId, before.tokenId)
-  const rotated = await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: refreshToken } })
+  const rotated = await app.inject({
+    method: 'POST',
+    url: '/token',
+    payload: { grant_type: 'refresh_token', refresh_token: refreshToken }
+  })
   t.equal(rotated.statusCode, 200, 'the refresh token is still the current one')
 })
 
@@ -87,9 +99,17 @@ t.test('refresh: what is not live is 401', async t => {
     t.match(answer.json(), { code: status, error: /^Error: / }, name)
   }
   const own = await dialectServer({ sessions: {} })
-  t.equal((await own.app.inject({ url: '/.auth/refresh', headers: { 'x-zumo-auth': own.token() } })).statusCode, 401, 'a token without a session')
+  t.equal(
+    (await own.app.inject({ url: '/.auth/refresh', headers: { 'x-zumo-auth': own.token() } })).statusCode,
+    401,
+    'a token without a session'
+  )
   const without = await dialectServer()
-  t.equal((await without.app.inject({ url: '/.auth/refresh', headers: { 'x-zumo-auth': without.token() } })).statusCode, 400, 'a server without sessions')
+  t.equal(
+    (await without.app.inject({ url: '/.auth/refresh', headers: { 'x-zumo-auth': without.token() } })).statusCode,
+    400,
+    'a server without sessions'
+  )
 })
 
 t.test('refresh: a lookup that says no ends the session', async t => {
@@ -105,7 +125,10 @@ t.test('refresh: a lookup that says no ends the session', async t => {
 })
 
 t.test('refresh: within the lifetimes of the session, of which the idle one begins again', async t => {
-  const { app, headers } = await loggedIn({ accessTokenLifetime: 3600, sessions: { idleLifetime: 600, absoluteLifetime: 1000 } })
+  const { app, headers } = await loggedIn({
+    accessTokenLifetime: 3600,
+    sessions: { idleLifetime: 600, absoluteLifetime: 1000 }
+  })
   const start = Date.now()
   for (const [seconds, status] of [[500, 200], [900, 200], [1001, 401]] as const) {
     mock.timers.enable({ apis: ['Date'], now: start + seconds * 1000 })
@@ -141,7 +164,10 @@ t.test('logout: the session ends, and the browser is sent on', async t => {
 t.test('logout: a path of this server, the public one; without sessions nothing ends', async t => {
   const { app, token } = await dialectServer({ issuer: `${issuer}/base`, prefix: '/v1' })
   const headers = { 'x-zumo-auth': token() }
-  t.equal((await app.inject({ url: '/v1/.auth/logout?post_logout_redirect_uri=/bye?a=b', headers })).headers.location, '/bye?a=b')
+  t.equal(
+    (await app.inject({ url: '/v1/.auth/logout?post_logout_redirect_uri=/bye?a=b', headers })).headers.location,
+    '/bye?a=b'
+  )
   t.equal((await app.inject({ url: '/v1/.auth/logout/', headers })).headers.location, '/base/v1/.auth/logout/done')
   t.equal((await app.inject({ url: '/api/authenticated', headers })).statusCode, 200)
 })

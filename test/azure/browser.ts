@@ -1,6 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 
-export interface Visit { status: number, location: string, body: string, headers: Record<string, unknown>, cookies: string[] }
+export interface Visit {
+  status: number
+  location: string
+  body: string
+  headers: Record<string, unknown>
+  cookies: string[]
+}
 
 /** A browser of one user: it keeps one cookie, and follows no redirect by itself. */
 export function openBrowser (app: FastifyInstance) {
@@ -11,7 +17,13 @@ export function openBrowser (app: FastifyInstance) {
     const answer = await app.inject({ url: path, headers: { ...(cookie !== '' && { cookie }), ...headers } })
     const cookies = [answer.headers['set-cookie'] ?? []].flat()
     for (const set of cookies) cookie = /Max-Age=0/.test(set) ? '' : set.split(';')[0] ?? ''
-    return { status: answer.statusCode, location: answer.headers.location ?? '', body: answer.body, headers: answer.headers, cookies }
+    return {
+      status: answer.statusCode,
+      location: answer.headers.location ?? '',
+      body: answer.body,
+      headers: answer.headers,
+      cookies
+    }
   }
 
   /** To the provider's page, and where that sends the browser back to. */
@@ -23,7 +35,9 @@ export function openBrowser (app: FastifyInstance) {
   /** From the start of a login to its end. */
   async function login (start: string): Promise<Visit> {
     const begun = await visit(start)
-    return begun.status === 302 && begun.cookies.some(set => !/Max-Age=0/.test(set)) ? await visit(await authorize(begun.location)) : begun
+    return begun.status === 302 && begun.cookies.some(set => !/Max-Age=0/.test(set))
+      ? await visit(await authorize(begun.location))
+      : begun
   }
 
   return { visit, authorize, login, get cookie () { return cookie }, set cookie (value: string) { cookie = value } }

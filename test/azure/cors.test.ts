@@ -33,24 +33,44 @@ t.test('OPTIONS is answered to anybody, on any path', async t => {
   const { app } = await dialectServer({ cors, defaultLevel: 'admin', providers: { facebook: ownProvider() } })
   const asked = 'x-zumo-auth, x-zumo-installation-id, content-type, if-match'
   for (const url of ['/api/admin', '/login/facebook', '/nowhere']) {
-    for (const headers of [{}, { origin }, { origin, 'access-control-request-method': 'PATCH', 'access-control-request-headers': asked }, { origin: 'https://other.example' }]) {
+    for (const headers of [
+      {},
+      { origin },
+      { origin, 'access-control-request-method': 'PATCH', 'access-control-request-headers': asked },
+      { origin: 'https://other.example' }
+    ]) {
       const answer = await app.inject({ method: 'OPTIONS', url, headers })
       const name = `${url} ${JSON.stringify(headers)}`
       t.equal(answer.statusCode, 204, name)
       t.equal(answer.body, '', name)
-      t.equal(answer.headers['access-control-allow-origin'], 'origin' in headers && headers.origin === origin ? origin : undefined, name)
+      t.equal(
+        answer.headers['access-control-allow-origin'],
+        'origin' in headers && headers.origin === origin ? origin : undefined,
+        name
+      )
       t.equal(answer.headers['access-control-allow-methods'], 'GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS', name)
       t.equal(answer.headers['access-control-max-age'], '300', name)
-      if ('access-control-request-headers' in headers) t.equal(answer.headers['access-control-allow-headers'], asked, name)
+      if ('access-control-request-headers' in headers) {
+        t.equal(answer.headers['access-control-allow-headers'], asked, name)
+      }
     }
   }
 })
 
 t.test('another origin is served, without CORS headers', async t => {
   const { app } = await dialectServer({ cors })
-  for (const other of ['https://other.example', 'https://www.example.com.evil.example', 'null', 'https://WWW.example.com']) {
+  for (const other of [
+    'https://other.example',
+    'https://www.example.com.evil.example',
+    'null',
+    'https://WWW.example.com'
+  ]) {
     const answer = await app.inject({ url: '/api/everyone', headers: { origin: other } })
     t.equal(answer.statusCode, 200, other)
-    t.same(Object.keys(answer.headers).filter(name => name.startsWith('access-control-')), [], other)
+    t.same(
+      Object.keys(answer.headers).filter(name => name.startsWith('access-control-')),
+      [],
+      other
+    )
   }
 })

@@ -13,7 +13,15 @@ function taking (...accepts: GrantType[]) {
 
 t.test('a login answers the user and the token, on the paths of both generations', async t => {
   const { app } = await dialectServer()
-  const urls = ['/login/facebook', '/login/FaceBook', '/login/facebook/', '/.auth/login/facebook', '/.auth/login/facebook/', '/.auth/login/FACEBOOK', '/login/facebook?access_token=other&provider=x']
+  const urls = [
+    '/login/facebook',
+    '/login/FaceBook',
+    '/login/facebook/',
+    '/.auth/login/facebook',
+    '/.auth/login/facebook/',
+    '/.auth/login/FACEBOOK',
+    '/login/facebook?access_token=other&provider=x'
+  ]
   for (const url of urls) {
     const answer = await app.inject({ method: 'POST', url, payload: { access_token: 'good' } })
     t.equal(answer.statusCode, 200, url)
@@ -27,7 +35,11 @@ t.test('a login answers the user and the token, on the paths of both generations
 })
 
 t.test('the login without a name is that of the Microsoft account', async t => {
-  const rows: Array<[string[], string | null]> = [[['microsoft', 'microsoftaccount'], 'microsoftaccount'], [['facebook', 'microsoft'], 'microsoft'], [['facebook'], null]]
+  const rows: Array<[string[], string | null]> = [
+    [['microsoft', 'microsoftaccount'], 'microsoftaccount'],
+    [['facebook', 'microsoft'], 'microsoft'],
+    [['facebook'], null]
+  ]
   for (const [names, expected] of rows) {
     const { app } = await dialectServer({ providers: Object.fromEntries(names.map(name => [name, own])) })
     for (const url of ['/login', '/login/', '/.auth/login', '/.auth/login/']) {
@@ -49,7 +61,18 @@ t.test('the member that counts is the first of a kind that the provider takes', 
     [['id_token', 'access_token'], { access_token: 'bad', authenticationToken: 'good' }, 200],
     [['access_token'], { access_token: 'good', authenticationToken: 'bad', id_token: 7 }, 200],
     [['authorization_code'], { access_token: 'bad', authorization_code: 'good' }, 200],
-    [['access_token'], { access_token: 'good', expires_in: 3600, refresh_token: null, access_token_secret: ['x'], user_id: 'mallory', provider: {} }, 200],
+    [
+      ['access_token'],
+      {
+        access_token: 'good',
+        expires_in: 3600,
+        refresh_token: null,
+        access_token_secret: ['x'],
+        user_id: 'mallory',
+        provider: {}
+      },
+      200
+    ],
     [['id_token'], { access_token: 'good' }, 401],
     [['access_token'], {}, 401],
     [['access_token'], { access_token: '' }, 401],
@@ -85,7 +108,12 @@ t.test('bodies in the forms that the SDKs send', async t => {
     ['too large', json, JSON.stringify({ access_token: 'x'.repeat(33_000) }), [413]]
   ]
   for (const [name, headers, payload, statuses] of rows) {
-    const answer = await app.inject({ method: 'POST', url: '/login/facebook', headers, ...(payload !== undefined && { payload }) })
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/login/facebook',
+      headers,
+      ...(payload !== undefined && { payload })
+    })
     t.ok(statuses.includes(answer.statusCode), `${name}: ${answer.statusCode}`)
     t.equal(answer.headers['cache-control'], 'no-store', name)
     if (answer.statusCode === 200) continue
@@ -99,9 +127,43 @@ t.test('every refusal is 401; an outage is 503', async t => {
     ['an unknown provider', '/login/nobody', {}, 401, 'AUTH_ERR_PROVIDER_UNKNOWN'],
     ['done is no provider', '/login/done', {}, 401, 'AUTH_ERR_PROVIDER_UNKNOWN'],
     ['the lookup says no', '/login/facebook', { permissions: () => null }, 401, 'AUTH_ERR_ACCESS_DENIED'],
-    ['the lookup fails', '/login/facebook', { permissions: () => { throw new Error('secret') } }, 503, 'AUTH_ERR_LOOKUP_FAILED'],
-    ['the provider is down', '/login/facebook', { providers: { facebook: ownProvider(() => { throw new Error('down') }) } }, 503, 'AUTH_ERR_PROVIDER_UNAVAILABLE'],
-    ['the provider refuses', '/login/facebook', { providers: { facebook: ownProvider(() => { throw Object.assign(new Error('no'), { code: 'AUTH_ERR_GRANT_REJECTED' }) }) } }, 401, 'AUTH_ERR_GRANT_REJECTED']
+    [
+      'the lookup fails',
+      '/login/facebook',
+      {
+        permissions: () => {
+          throw new Error('secret')
+        }
+      },
+      503,
+      'AUTH_ERR_LOOKUP_FAILED'
+    ],
+    [
+      'the provider is down',
+      '/login/facebook',
+      {
+        providers: {
+          facebook: ownProvider(() => {
+            throw new Error('down')
+          })
+        }
+      },
+      503,
+      'AUTH_ERR_PROVIDER_UNAVAILABLE'
+    ],
+    [
+      'the provider refuses',
+      '/login/facebook',
+      {
+        providers: {
+          facebook: ownProvider(() => {
+            throw Object.assign(new Error('no'), { code: 'AUTH_ERR_GRANT_REJECTED' })
+          })
+        }
+      },
+      401,
+      'AUTH_ERR_GRANT_REJECTED'
+    ]
   ]
   for (const [name, url, options, status, errorCode] of rows) {
     const { app } = await dialectServer(options)
@@ -116,15 +178,29 @@ t.test('every refusal is 401; an outage is 503', async t => {
 
 t.test('credentials on a login are not looked at, nor is a method override', async t => {
   const { app } = await dialectServer({ defaultLevel: 'application' })
-  const headers = { 'x-zumo-auth': 'garbage', 'x-zumo-application': 'wrong', 'x-zumo-master': 'wrong', authorization: 'Bearer  two', 'x-http-method-override': 'GET' }
-  const answer = await app.inject({ method: 'POST', url: '/login/facebook', headers, payload: { access_token: 'good' } })
+  const headers = {
+    'x-zumo-auth': 'garbage',
+    'x-zumo-application': 'wrong',
+    'x-zumo-master': 'wrong',
+    authorization: 'Bearer  two',
+    'x-http-method-override': 'GET'
+  }
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/login/facebook',
+    headers,
+    payload: { access_token: 'good' }
+  })
   t.equal(answer.statusCode, 200)
   const other = await app.inject({ method: 'PUT', url: '/login/facebook', headers, payload: { access_token: 'good' } })
   t.ok([404, 405].includes(other.statusCode))
 })
 
 t.test('a router that ignores case and slashes serves the same paths, in capitals, too', async t => {
-  const { app } = await dialectServer({}, { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true } } })
+  const { app } = await dialectServer(
+    {},
+    { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true } } }
+  )
   for (const url of ['/LOGIN/Facebook', '/login/facebook/', '/.AUTH/login/facebook']) {
     t.equal((await app.inject({ method: 'POST', url, payload: { access_token: 'good' } })).statusCode, 200, url)
   }
@@ -132,8 +208,14 @@ t.test('a router that ignores case and slashes serves the same paths, in capital
 
 t.test('the paths are below prefix', async t => {
   const { app } = await dialectServer({ prefix: '/v1' })
-  t.equal((await app.inject({ method: 'POST', url: '/v1/login/facebook', payload: { access_token: 'good' } })).statusCode, 200)
-  t.equal((await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: 'good' } })).statusCode, 404)
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/v1/login/facebook', payload: { access_token: 'good' } })).statusCode,
+    200
+  )
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: 'good' } })).statusCode,
+    404
+  )
 })
 
 t.test('without the option nothing of it exists', async t => {

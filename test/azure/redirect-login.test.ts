@@ -26,14 +26,18 @@ function providers () {
     google: google({ ...idp.google.options, redirect: { clientSecret: idp.google.clientSecret } }),
     github: github({ ...idp.github.options, redirect: {} }),
     oidc: oidc({ ...idp.oidc.options, redirect: {} }),
-    confidential: oidc({ ...idp.oidc.options, redirect: { clientSecret: idp.oidc.clientSecret, clientId: 'test-web' } }),
+    confidential: oidc({
+      ...idp.oidc.options,
+      redirect: { clientSecret: idp.oidc.clientSecret, clientId: 'test-web' }
+    }),
     own: ownProvider(undefined, { authorizationUrl, redeem }),
     without: ownProvider()
   }
 }
 
 const redeemed: AuthorizationAnswer[] = []
-const authorizationUrl = ({ state, redirectUri }: AuthorizationRequest) => `https://own.example/authorize?${new URLSearchParams({ state, redirect_uri: redirectUri })}`
+const authorizationUrl = ({ state, redirectUri }: AuthorizationRequest) =>
+  `https://own.example/authorize?${new URLSearchParams({ state, redirect_uri: redirectUri })}`
 const redeem = async (answer: AuthorizationAnswer) => {
   redeemed.push(answer)
   if (answer.code !== 'good') throw Object.assign(new Error('no'), { code: 'AUTH_ERR_GRANT_REJECTED' })
@@ -53,8 +57,18 @@ async function started (path = '/login/own', options: Partial<TokenExchangeOptio
 
 t.test('a browser is sent to the provider and comes back with a token', async t => {
   const { app } = await server()
-  for (const [name, userId, nonce] of [['facebook', '10158000000000001', false], ['google', '110169484474386276334', true], ['github', '583231', false], ['oidc', 'user-1', true], ['confidential', 'user-1', true]] as const) {
-    for (const [start, callback, done] of [[`/login/${name}`, `/login/${name}`, '/login/done'], [`/.auth/login/${name}`, `/.auth/login/${name}/callback`, '/.auth/login/done'], [`/login/${name.toUpperCase()}/`, `/login/${name}`, '/login/done']] as const) {
+  for (const [name, userId, nonce] of [
+    ['facebook', '10158000000000001', false],
+    ['google', '110169484474386276334', true],
+    ['github', '583231', false],
+    ['oidc', 'user-1', true],
+    ['confidential', 'user-1', true]
+  ] as const) {
+    for (const [start, callback, done] of [
+      [`/login/${name}`, `/login/${name}`, '/login/done'],
+      [`/.auth/login/${name}`, `/.auth/login/${name}/callback`, '/.auth/login/done'],
+      [`/login/${name.toUpperCase()}/`, `/login/${name}`, '/login/done']
+    ] as const) {
       const browser = openBrowser(app)
       const begun = await browser.visit(`${start}?session_mode=token&evil=passed-on`, { host: 'evil.example' })
       t.equal(begun.status, 302, start)
@@ -85,7 +99,11 @@ t.test('the pages where it ends are empty, and keep nothing', async t => {
   for (const url of ['/login/done', '/login/done/', '/.auth/login/done']) {
     const answer = await app.inject(url)
     t.equal(answer.statusCode, 200, url)
-    t.match(answer.headers, { 'cache-control': 'no-store', 'content-type': /^text\/html/, 'referrer-policy': 'no-referrer' }, url)
+    t.match(
+      answer.headers,
+      { 'cache-control': 'no-store', 'content-type': /^text\/html/, 'referrer-policy': 'no-referrer' },
+      url
+    )
   }
 })
 
@@ -93,15 +111,30 @@ t.test('what cannot be begun is 401, and no redirect', async t => {
   const { app } = await server()
   const challenge = createHash('sha256').update('v').digest('base64url')
   const rows = [
-    '/login/nobody', '/login/without', '/.auth/login/without/callback', '/login/own?completion_type=iframe', '/login/own?session_mode=cookie',
-    '/login/own?completion_type=postMessage', '/login/own?completion_type=postMessage&completion_origin=https://evil.example',
-    '/login/own?completion_type=postMessage&completion_origin=null', `/login/own?completion_type=postMessage&completion_origin=${origin}.evil.example`,
-    '/login/own?post_login_redirect_uri=https://evil.example/', '/login/own?post_login_redirect_uri=//evil.example', '/login/own?post_login_redirect_uri=/\\evil.example',
-    '/login/own?post_login_redirect_uri=/%09/evil.example', '/login/own?post_login_redirect_uri=javascript:alert(1)', `/login/own?post_login_redirect_uri=${custom}/more`,
-    `/login/own?post_login_redirect_uri=${origin}/welcome`, '/login/own?post_login_redirect_uri=/x%23y', '/login/own?post_login_redirect_uri=',
-    `/login/own?code_challenge=${challenge}&code_challenge_method=S256`, `/login/own?post_login_redirect_uri=/&code_challenge=${challenge}`,
-    `/login/own?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=plain`, '/login/own?post_login_redirect_uri=/&code_challenge=short&code_challenge_method=S256',
-    '/login/own?session_mode=token&session_mode=token', '/login/own?post_login_redirect_uri=/&post_login_redirect_url=/'
+    '/login/nobody',
+    '/login/without',
+    '/.auth/login/without/callback',
+    '/login/own?completion_type=iframe',
+    '/login/own?session_mode=cookie',
+    '/login/own?completion_type=postMessage',
+    '/login/own?completion_type=postMessage&completion_origin=https://evil.example',
+    '/login/own?completion_type=postMessage&completion_origin=null',
+    `/login/own?completion_type=postMessage&completion_origin=${origin}.evil.example`,
+    '/login/own?post_login_redirect_uri=https://evil.example/',
+    '/login/own?post_login_redirect_uri=//evil.example',
+    '/login/own?post_login_redirect_uri=/\\evil.example',
+    '/login/own?post_login_redirect_uri=/%09/evil.example',
+    '/login/own?post_login_redirect_uri=javascript:alert(1)',
+    `/login/own?post_login_redirect_uri=${custom}/more`,
+    `/login/own?post_login_redirect_uri=${origin}/welcome`,
+    '/login/own?post_login_redirect_uri=/x%23y',
+    '/login/own?post_login_redirect_uri=',
+    `/login/own?code_challenge=${challenge}&code_challenge_method=S256`,
+    `/login/own?post_login_redirect_uri=/&code_challenge=${challenge}`,
+    `/login/own?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=plain`,
+    '/login/own?post_login_redirect_uri=/&code_challenge=short&code_challenge_method=S256',
+    '/login/own?session_mode=token&session_mode=token',
+    '/login/own?post_login_redirect_uri=/&post_login_redirect_url=/'
   ]
   for (const url of rows) {
     const answer = await app.inject({ url, headers: { host: 'evil.example' } })
@@ -111,13 +144,18 @@ t.test('what cannot be begun is 401, and no redirect', async t => {
     t.equal(answer.headers['set-cookie'], undefined, url)
     t.equal(answer.headers['cross-origin-opener-policy'], 'unsafe-none', url)
   }
-  t.match((await app.inject('/login/own?completion_type=postMessage&completion_origin=https://evil.example')).json().error, 'Not a whitelisted origin: https://evil.example')
+  t.match(
+    (await app.inject('/login/own?completion_type=postMessage&completion_origin=https://evil.example')).json().error,
+    'Not a whitelisted origin: https://evil.example'
+  )
 })
 
 t.test('the forms in which a login ends, well and badly', async t => {
   const { app } = await server()
   for (const [query, uri] of [
-    [`post_login_redirect_uri=${custom}`, custom], [`post_login_redirect_url=${encodeURIComponent(`${origin}/welcome?from=login`)}`, `${origin}/welcome?from=login`], ['post_login_redirect_uri=/inside?a=b', '/inside?a=b']
+    [`post_login_redirect_uri=${custom}`, custom],
+    [`post_login_redirect_url=${encodeURIComponent(`${origin}/welcome?from=login`)}`, `${origin}/welcome?from=login`],
+    ['post_login_redirect_uri=/inside?a=b', '/inside?a=b']
   ]) {
     const browser = openBrowser(app)
     const good = await browser.login(`/.auth/login/facebook?${query}`)
@@ -183,7 +221,10 @@ t.test('an answer without its browser ends at done, and nobody is called', async
   ]
   redeemed.length = 0
   for (const [name, sent, given] of rows) {
-    const ended = await app.inject({ url: `/login/own?code=good${given === '' ? '' : `&state=${given}`}`, headers: sent === '' ? {} : { cookie: sent } })
+    const ended = await app.inject({
+      url: `/login/own?code=good${given === '' ? '' : `&state=${given}`}`,
+      headers: sent === '' ? {} : { cookie: sent }
+    })
     t.equal(ended.statusCode, 302, name)
     t.ok(ended.headers.location?.startsWith(`${issuer}/login/done#error=`), name)
     t.match(ended.headers['set-cookie'], /Max-Age=0/, name)
@@ -204,9 +245,16 @@ t.test('a browser that takes more than ten minutes starts again', async t => {
 })
 
 t.test("the provider's words: only those of the protocol are repeated", async t => {
-  for (const [error, repeated] of [['access_denied', true], ['<script>alert(1)</script>', false], ['x'.repeat(41), false], ['Access_Denied', false]] as const) {
+  for (const [error, repeated] of [
+    ['access_denied', true],
+    ['<script>alert(1)</script>', false],
+    ['x'.repeat(41), false],
+    ['Access_Denied', false]
+  ] as const) {
     const { browser, state } = await started(`/login/own?completion_type=postMessage&completion_origin=${origin}`)
-    const ended = await browser.visit(`/login/own?${new URLSearchParams({ error, error_description: 'secret words', state })}`)
+    const ended = await browser.visit(
+      `/login/own?${new URLSearchParams({ error, error_description: 'secret words', state })}`
+    )
     t.equal(ended.status, 200)
     t.equal(ended.body.includes(error), repeated, error)
     t.notMatch(ended.body, 'secret words')
@@ -244,22 +292,36 @@ t.test('the completion page posts to one origin, and cannot be broken out of', a
   })
   const nonces = new Set<string>()
   for (const path of ['/login/facebook', '/.auth/login/facebook']) {
-    const ended = await openBrowser(app).login(`${path}?session_mode=token&completion_type=postMessage&completion_origin=${origin}`)
+    const ended = await openBrowser(app).login(
+      `${path}?session_mode=token&completion_type=postMessage&completion_origin=${origin}`
+    )
     t.equal(ended.status, 200)
     t.match(ended.headers, {
-      'content-type': /^text\/html/, 'cross-origin-opener-policy': 'unsafe-none', 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff', 'cache-control': 'no-store'
+      'content-type': /^text\/html/,
+      'cross-origin-opener-policy': 'unsafe-none',
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store'
     })
     const nonce = /script-src 'nonce-([^']+)'/.exec(String(ended.headers['content-security-policy']))?.[1] ?? ''
     nonces.add(nonce)
-    t.equal(ended.headers['content-security-policy'], `default-src 'none'; script-src 'nonce-${nonce}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'`)
-    const script = new RegExp(`<script nonce="${nonce.replace(/[+/]/g, '\\$&')}">(.*)</script>$`, 's').exec(ended.body)?.[1] ?? ''
+    t.equal(
+      ended.headers['content-security-policy'],
+      `default-src 'none'; script-src 'nonce-${nonce}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'`
+    )
+    const script =
+      new RegExp(`<script nonce="${nonce.replace(/[+/]/g, '\\$&')}">(.*)</script>$`, 's').exec(ended.body)?.[1] ?? ''
     t.notMatch(script, /[<>&\u2028\u2029]/)
     const posted: Array<[string, string]> = []
     const window = { opener: { postMessage: (text: string, to: string) => posted.push([text, to]) }, close () {} }
     runInNewContext(script, { window })
     const [text, to] = posted[0] ?? ['{}', '']
     t.equal(to, origin)
-    t.match(JSON.parse(text), { type: 'LoginCompleted', oauth: { user: { permissions: [hostile] }, authenticationToken: String }, error: null })
+    t.match(JSON.parse(text), {
+      type: 'LoginCompleted',
+      oauth: { user: { permissions: [hostile] }, authenticationToken: String },
+      error: null
+    })
   }
   t.equal(nonces.size, 2)
 })
@@ -268,18 +330,27 @@ t.test('PKCE: a code in the redirect, redeemed once by who holds the verifier', 
   const verifier = randomBytes(32).toString('base64')
   const hash = createHash('sha256').update(verifier).digest()
   const servers = [await server(), await server()]
-  for (const challenge of [hash.toString('base64url'), hash.toString('base64'), hash.toString('base64').replace(/=+$/, ''), hash.toString('base64').replaceAll('+', ' ')]) {
-    const [{ app }, elsewhere] = [servers[0] ?? await server(), servers[1] ?? await server()]
+  for (const challenge of [
+    hash.toString('base64url'),
+    hash.toString('base64'),
+    hash.toString('base64').replace(/=+$/, ''),
+    hash.toString('base64').replaceAll('+', ' ')
+  ]) {
+    const [{ app }, elsewhere] = [servers[0] ?? (await server()), servers[1] ?? (await server())]
     const query = `post_login_redirect_uri=${custom}&code_challenge=${encodeURIComponent(challenge)}&code_challenge_method=S256`
     const ended = await openBrowser(app).login(`/.auth/login/facebook?${query}`)
     t.ok(ended.location.startsWith(`${custom}#authorization_code=`), challenge)
     const code = fragment(ended.location, 'authorization_code')
-    const ask = (target: typeof app, provider: string, parameters: Record<string, string>) => target.inject({ url: `/.auth/login/${provider}/token?${new URLSearchParams(parameters)}` })
+    const ask = (target: typeof app, provider: string, parameters: Record<string, string>) =>
+      target.inject({ url: `/.auth/login/${provider}/token?${new URLSearchParams(parameters)}` })
     for (const [name, answer] of [
       ['another verifier', await ask(app, 'facebook', { authorization_code: code, code_verifier: 'other' })],
       ['no verifier', await ask(app, 'facebook', { authorization_code: code })],
       ['another provider', await ask(app, 'own', { authorization_code: code, code_verifier: verifier })],
-      ['a tampered code', await ask(app, 'facebook', { authorization_code: `${code.slice(0, -4)}AAAA`, code_verifier: verifier })],
+      [
+        'a tampered code',
+        await ask(app, 'facebook', { authorization_code: `${code.slice(0, -4)}AAAA`, code_verifier: verifier })
+      ],
       ['no code', await ask(app, 'facebook', { code_verifier: verifier })]
     ] as const) {
       t.equal(answer.statusCode, 401, name)
@@ -289,7 +360,11 @@ t.test('PKCE: a code in the redirect, redeemed once by who holds the verifier', 
     t.equal(good.statusCode, 200)
     t.equal(good.headers['cache-control'], 'no-store')
     t.equal(good.json().user.userId, 'facebook:10158000000000001')
-    t.equal((await ask(elsewhere.app, 'facebook', { authorization_code: code, code_verifier: verifier })).statusCode, 401, 'once')
+    t.equal(
+      (await ask(elsewhere.app, 'facebook', { authorization_code: code, code_verifier: verifier })).statusCode,
+      401,
+      'once'
+    )
   }
 })
 
@@ -297,16 +372,28 @@ t.test('a one-time code lives for a minute', async t => {
   const { app } = await server()
   const verifier = 'verifier'
   const challenge = createHash('sha256').update(verifier).digest('base64url')
-  const ended = await openBrowser(app).login(`/login/facebook?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=S256`)
+  const ended = await openBrowser(app).login(
+    `/login/facebook?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=S256`
+  )
   const code = fragment(ended.location, 'authorization_code')
   mock.timers.enable({ apis: ['Date'], now: Date.now() + 61_000 })
-  const late = await app.inject(`/.auth/login/facebook/token?${new URLSearchParams({ authorization_code: code, code_verifier: verifier })}`)
+  const late = await app.inject(
+    `/.auth/login/facebook/token?${new URLSearchParams({ authorization_code: code, code_verifier: verifier })}`
+  )
   mock.timers.reset()
   t.equal(late.statusCode, 401)
 })
 
 t.test('a flow that begins on one server ends on another with the same keys, and on none with others', async t => {
-  const [one, two] = [await server(), await server({ keys: [{ algorithm: 'HS256', secret: 'another-secret-of-32-bytes-at-the-least' }, { algorithm: 'HS256', secret }] })]
+  const [one, two] = [
+    await server(),
+    await server({
+      keys: [
+        { algorithm: 'HS256', secret: 'another-secret-of-32-bytes-at-the-least' },
+        { algorithm: 'HS256', secret }
+      ]
+    })
+  ]
   const stranger = await server({ keys: 'a-secret-of-a-stranger-of-32-bytes-or-more' })
   for (const [target, ends] of [[two, '#token='], [stranger, '#error=']] as const) {
     const browser = openBrowser(one.app)
@@ -321,7 +408,10 @@ t.test('below a prefix, and on loopback', async t => {
   const { app } = await server({ prefix: '/api/v1', issuer: 'http://localhost:3000' })
   const browser = openBrowser(app)
   const begun = await browser.visit('/api/v1/.auth/login/facebook')
-  t.equal(new URL(begun.location).searchParams.get('redirect_uri'), 'http://localhost:3000/api/v1/.auth/login/facebook/callback')
+  t.equal(
+    new URL(begun.location).searchParams.get('redirect_uri'),
+    'http://localhost:3000/api/v1/.auth/login/facebook/callback'
+  )
   t.match(begun.cookies, [/^login=[\w.-]+; Max-Age=600; Path=\/; HttpOnly; SameSite=Lax$/])
   const ended = await browser.visit(await browser.authorize(begun.location))
   t.ok(ended.location.startsWith('http://localhost:3000/api/v1/.auth/login/done#token='))
@@ -332,19 +422,32 @@ t.test('no code, state or token stands in the log', async t => {
   const challenge = createHash('sha256').update(verifier).digest('base64url')
   const { app, log } = await server()
   const browser = openBrowser(app)
-  const begun = await browser.visit(`/login/facebook?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=S256`)
+  const begun = await browser.visit(
+    `/login/facebook?post_login_redirect_uri=/&code_challenge=${challenge}&code_challenge_method=S256`
+  )
   const back = new URL(await browser.authorize(begun.location))
   const ended = await browser.visit(back.href)
   const code = fragment(ended.location, 'authorization_code')
-  await app.inject(`/.auth/login/facebook/token?${new URLSearchParams({ authorization_code: code, code_verifier: verifier })}`)
+  await app.inject(
+    `/.auth/login/facebook/token?${new URLSearchParams({ authorization_code: code, code_verifier: verifier })}`
+  )
   const failed = await browser.visit(back.href)
   t.ok(failed.location.includes('#error='))
-  const secrets = [back.searchParams.get('code'), back.searchParams.get('state'), code, verifier, browser.cookie].filter(text => text !== null && text !== '')
+  const secrets = [
+    back.searchParams.get('code'),
+    back.searchParams.get('state'),
+    code,
+    verifier,
+    browser.cookie
+  ].filter(text => text !== null && text !== '')
   for (const text of secrets) t.notOk(log().includes(String(text)), String(text).slice(0, 20))
 })
 
 t.test('the routes work with a query parser and a router of the application', async t => {
-  const { app } = await server({}, { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, querystringParser: () => ({}) } } })
+  const { app } = await server(
+    {},
+    { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, querystringParser: () => ({}) } } }
+  )
   t.ok((await openBrowser(app).login('/LOGIN/Facebook/')).location.startsWith(`${issuer}/login/done#token=`))
 })
 

@@ -12,10 +12,20 @@ export const masterKey = 'master-key-000000001'
 /** Vouches for whoever says `good`, whatever kind of grant says so. */
 export const own: IdentityProvider = ownProvider()
 
-export interface DialectServer { app: FastifyInstance, log: () => string, token: (level?: 'authenticated' | 'admin') => string }
+export interface DialectServer {
+  app: FastifyInstance
+  log: () => string
+  token: (level?: 'authenticated' | 'admin') => string
+}
 
 /** A server that speaks the dialect, with the four APIs of the original's quickstarts. */
-export async function dialectServer (options: Partial<TokenExchangeOptions> = {}, { server = {}, prepare = () => {} }: { server?: FastifyServerOptions, prepare?: (app: FastifyInstance) => unknown } = {}): Promise<DialectServer> {
+export async function dialectServer (
+  options: Partial<TokenExchangeOptions> = {},
+  {
+    server = {},
+    prepare = () => {}
+  }: { server?: FastifyServerOptions, prepare?: (app: FastifyInstance) => unknown } = {}
+): Promise<DialectServer> {
   const { stream, text } = logStream()
   const app = Fastify({ logger: { level: 'trace', stream }, ...server })
   await prepare(app)
@@ -29,7 +39,16 @@ export async function dialectServer (options: Partial<TokenExchangeOptions> = {}
     ...options
   })
   for (const level of ['everyone', 'application', 'authenticated', 'admin'] as const) {
-    app.route({ method: ['GET', 'POST', 'PATCH', 'DELETE'], url: `/api/${level}`, onRequest: app.requireLevel(level), handler: request => ({ level, body: request.body ?? null }) })
+    app.route({
+      method: ['GET', 'POST', 'PATCH', 'DELETE'],
+      url: `/api/${level}`,
+      onRequest: app.requireLevel(level),
+      handler: request => ({ level, body: request.body ?? null })
+    })
   }
-  return { app, log: text, token: (level = 'authenticated') => app.tokenExchange.issue({ userId: 'facebook:10158', level }).access_token }
+  return {
+    app,
+    log: text,
+    token: (level = 'authenticated') => app.tokenExchange.issue({ userId: 'facebook:10158', level }).access_token
+  }
 }

@@ -25,12 +25,28 @@ t.test('what cannot be meant does not start', async t => {
     [{ completionOrigins: ['https://www.example.com/path'] }, /completionOrigins\[0\]/],
     [{ completionOrigins: ['https://*.example.com'] }, /completionOrigins\[0\]/],
     [{ redirectUris: 'myapp://x' }, /redirectUris/],
-    ...['/relative', 'javascript:alert(1)', 'JavaScript:alert(1)', 'data:text/html,x', 'vbscript:x', 'file:///etc/passwd', 'https://www.example.com/#x', ' myapp://x'].map((uri): [unknown, RegExp] => [{ redirectUris: [uri] }, /redirectUris\[0\]/])
+    ...[
+      '/relative',
+      'javascript:alert(1)',
+      'JavaScript:alert(1)',
+      'data:text/html,x',
+      'vbscript:x',
+      'file:///etc/passwd',
+      'https://www.example.com/#x',
+      ' myapp://x'
+    ].map((uri): [unknown, RegExp] => [{ redirectUris: [uri] }, /redirectUris\[0\]/])
   ]
   for (const [azureMobileServices, message] of rows) {
-    t.match(await refusal({ azureMobileServices }), { code: 'AUTH_ERR_OPTION_INVALID', message }, JSON.stringify(azureMobileServices))
+    t.match(
+      await refusal({ azureMobileServices }),
+      { code: 'AUTH_ERR_OPTION_INVALID', message },
+      JSON.stringify(azureMobileServices)
+    )
   }
-  t.match(await refusal({ azureMobileServices: true, providers: { done: own } }), { code: 'AUTH_ERR_OPTION_INVALID', message: /done/ })
+  t.match(await refusal({ azureMobileServices: true, providers: { done: own } }), {
+    code: 'AUTH_ERR_OPTION_INVALID',
+    message: /done/
+  })
 })
 
 t.test('done is a name like any other without the option', async t => {
@@ -38,7 +54,14 @@ t.test('done is a name like any other without the option', async t => {
 })
 
 t.test('true, {} and full settings start', async t => {
-  for (const azureMobileServices of [true, {}, { completionOrigins: ['https://www.example.com'], redirectUris: ['myapp://easyauth.callback', 'https://www.example.com/welcome'] }]) {
+  for (const azureMobileServices of [
+    true,
+    {},
+    {
+      completionOrigins: ['https://www.example.com'],
+      redirectUris: ['myapp://easyauth.callback', 'https://www.example.com/welcome']
+    }
+  ]) {
     const { app } = await dialectServer({ azureMobileServices })
     await app.ready()
     t.pass(JSON.stringify(azureMobileServices))
@@ -47,7 +70,14 @@ t.test('true, {} and full settings start', async t => {
 
 t.test('a provider that offers logins by redirect offers both halves of it', async t => {
   const url = () => 'https://own.example/authorize'
-  for (const members of [{ authorizationUrl: url }, { redeem: async () => ({ subject: '1' }) }, { authorizationUrl: 'https://own.example', redeem: url }]) {
-    t.match(await refusal({ providers: { own: { ...own, ...members } } }), { code: 'AUTH_ERR_OPTION_INVALID', message: /providers\.own/ })
+  for (const members of [
+    { authorizationUrl: url },
+    { redeem: async () => ({ subject: '1' }) },
+    { authorizationUrl: 'https://own.example', redeem: url }
+  ]) {
+    t.match(await refusal({ providers: { own: { ...own, ...members } } }), {
+      code: 'AUTH_ERR_OPTION_INVALID',
+      message: /providers\.own/
+    })
   }
 })

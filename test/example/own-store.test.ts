@@ -24,7 +24,9 @@ t.test('the store of the README conforms on PGlite, and sweeps', async t => {
   await store.sweep(Date.now())
   t.ok(await store.read(rows[0]?.id ?? ''), 'what goes on stays')
   await store.sweep(Date.now() + 365 * KEPT_AFTER_EXPIRY)
-  for (const table of ['app_session', 'app_revocation', 'app_spent']) t.strictSame((await database.query(`SELECT * FROM ${table}`)).rows, [], table)
+  for (const table of ['app_session', 'app_revocation', 'app_spent']) {
+    t.strictSame((await database.query(`SELECT * FROM ${table}`)).rows, [], table)
+  }
 })
 
 t.test('it conforms on PostgreSQL, where callers are at once', { skip: postgresMissing }, async t => {

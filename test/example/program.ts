@@ -22,7 +22,12 @@ export interface Program {
 export function run (command: string, env: Record<string, string> = {}, cwd = root): Program {
   const [name = '', ...words] = command.split(' ')
   const path = [join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
-  const child = spawn(name, words, { cwd, env: { PATH: path, HOME: process.env.HOME ?? root, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(name, words, {
+    cwd,
+    env: { PATH: path, HOME: process.env.HOME ?? root, ...env },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   const closed = once(child, 'close')
   let printed = ''
   const add = (chunk: Buffer): void => { printed += chunk.toString() }
@@ -33,7 +38,9 @@ export function run (command: string, env: Record<string, string> = {}, cwd = ro
     for (;;) {
       const match = pattern.exec(printed)
       if (match !== null) return match
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`it ended without printing ${pattern}: ${printed}`)
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`it ended without printing ${pattern}: ${printed}`)
+      }
       await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data'), closed])
     }
   }

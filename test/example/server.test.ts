@@ -24,25 +24,42 @@ const expected: ReadonlyArray<[string, string[]]> = [
   ['With the application key', [everyone, application, missing, missing]],
   ['Keep the access token of the user and that of an administrator', ['', '']],
   ['With the token of the user', [everyone, missing, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']],
-  ['With the application key and the token of the user', [everyone, application, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']],
-  ['With the token of an administrator', [everyone, missing, '200 Hello, user facebook:10158000000000007', '200 Hello, administrator facebook:10158000000000007']],
-  ['With the master key', [everyone, '200 Hello, application operations', '200 Hello, user operations', '200 Hello, administrator operations']],
+  [
+    'With the application key and the token of the user',
+    [everyone, application, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']
+  ],
+  [
+    'With the token of an administrator',
+    [
+      everyone,
+      missing,
+      '200 Hello, user facebook:10158000000000007',
+      '200 Hello, administrator facebook:10158000000000007'
+    ]
+  ],
+  [
+    'With the master key',
+    [everyone, '200 Hello, application operations', '200 Hello, user operations', '200 Hello, administrator operations']
+  ],
   ['With a token that this server did not write', [invalid, invalid, invalid, invalid]],
   ['Log in once more, and keep both tokens of the session', ['', '', '']],
-  ['New tokens for the refresh token, and the same again for a phone that lost the answer', [
-    '200 facebook:10158000000000008 authenticated todo:read',
-    '200 facebook:10158000000000008 authenticated todo:read'
-  ]],
+  [
+    'New tokens for the refresh token, and the same again for a phone that lost the answer',
+    ['200 facebook:10158000000000008 authenticated todo:read', '200 facebook:10158000000000008 authenticated todo:read']
+  ],
   ['Where this user is logged in', ['200 3 sessions']],
   ['Log out; then both tokens are refused', ['204', '401 AUTH_ERR_TOKEN_REVOKED', '400 AUTH_ERR_SESSION_REVOKED']],
-  ['Log in with the tokens of other providers', [
-    '200 google:110169484474386276334 authenticated todo:read',
-    '200 apple:001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234 authenticated todo:read',
-    '200 microsoft:72f988bf-0000-4000-8000-2d7cd011db47:690222be-ff1a-4d56-abd1-7e4f7d38e474 authenticated todo:read',
-    '200 github:583231 authenticated todo:read',
-    '200 oidc:user-1 authenticated todo:read',
-    '200 introspection:user-1 authenticated todo:read'
-  ]]
+  [
+    'Log in with the tokens of other providers',
+    [
+      '200 google:110169484474386276334 authenticated todo:read',
+      '200 apple:001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234 authenticated todo:read',
+      '200 microsoft:72f988bf-0000-4000-8000-2d7cd011db47:690222be-ff1a-4d56-abd1-7e4f7d38e474 authenticated todo:read',
+      '200 github:583231 authenticated todo:read',
+      '200 oidc:user-1 authenticated todo:read',
+      '200 introspection:user-1 authenticated todo:read'
+    ]
+  ]
 ]
 
 t.test('npm start prints commands, and each of them answers as it says', { skip: curlMissing }, async t => {
@@ -58,7 +75,14 @@ t.test('on PostgreSQL the same commands answer the same', { skip: curlMissing ||
   await walk(t, { in: 'PostgreSQL', env: { DATABASE_URL: url } })
 
   const { rows } = await client.query("SELECT subject, level FROM users WHERE provider = 'facebook' ORDER BY subject")
-  t.strictSame(rows, [{ subject: '10158000000000007', level: 'admin' }, { subject: '10158000000000008', level: 'authenticated' }], 'users are kept in it')
+  t.strictSame(
+    rows,
+    [
+      { subject: '10158000000000007', level: 'admin' },
+      { subject: '10158000000000008', level: 'authenticated' }
+    ],
+    'users are kept in it'
+  )
   const sessions = await client.query('SELECT count(*)::int AS ended FROM token_exchange_sessions WHERE ended')
   t.strictSame(sessions.rows, [{ ended: 1 }], 'and sessions, of which one has ended')
 })
@@ -106,7 +130,9 @@ function brief (printed: string): string {
   if (printed === status) return status
   const { message, code, errorCode = code, user, sessions } = JSON.parse(printed.slice(0, -4))
   if (sessions !== undefined) return `${status} ${sessions.length} sessions`
-  return user === undefined ? `${status} ${errorCode ?? message}` : `${status} ${user.userId} ${user.level} ${user.permissions}`
+  return user === undefined
+    ? `${status} ${errorCode ?? message}`
+    : `${status} ${user.userId} ${user.level} ${user.permissions}`
 }
 
 // A server that has just been made accepts connections before it accepts logins.

@@ -8,10 +8,20 @@ export const curlMissing = isMissing('curl', '--version') && 'curl is not instal
 export const opensslMissing = isMissing('openssl', 'version') && 'openssl is not installed'
 
 /** Pastes lines into one shell, in order: what each of them printed. */
-export async function paste (lines: readonly string[], env: Record<string, string> = {}, cwd = process.cwd()): Promise<string[]> {
+export async function paste (
+  lines: readonly string[],
+  env: Record<string, string> = {},
+  cwd = process.cwd()
+): Promise<string[]> {
   const script = lines.map(line => `${line}\necho '${separator}'`).join('\n')
-  const { stdout } = await promisify(execFile)('sh', ['-c', script], { cwd, env: { PATH: process.env.PATH, no_proxy: '*', ...env } })
-  return stdout.split(`${separator}\n`).slice(0, -1).map(printed => printed.trim())
+  const { stdout } = await promisify(execFile)('sh', ['-c', script], {
+    cwd,
+    env: { PATH: process.env.PATH, no_proxy: '*', ...env }
+  })
+  return stdout
+    .split(`${separator}\n`)
+    .slice(0, -1)
+    .map(printed => printed.trim())
 }
 
 // REQUIRE_SERVERS: nothing may be skipped; then what is missing fails its test.

@@ -18,12 +18,18 @@ await app.register(tokenExchange, {
   // Less than the patience of this test, more than a loopback server needs.
   providerTimeout: 2000,
   providers: { facebook: facebook(idp.facebook.options), oidc: oidc(idp.oidc.options) },
-  permissions: ({ claims, subject }) => claims.group === 'admins' || subject === '1' ? { level: 'admin', permissions: ['todo:write'] } : { permissions: ['todo:read'] },
+  permissions: ({ claims, subject }) =>
+    claims.group === 'admins' || subject === '1'
+      ? { level: 'admin', permissions: ['todo:write'] }
+      : { permissions: ['todo:read'] },
   applicationKeys: { ios: 'application-key-of-ios' },
   masterKeys: { ops: 'master-key-of-operations' }
 })
 for (const level of ['everyone', 'application', 'authenticated', 'admin'] as const) {
-  app.get(`/${level}`, { onRequest: app.requireLevel(level) }, request => { reached.push(level); return { level: request.auth.level } })
+  app.get(`/${level}`, { onRequest: app.requireLevel(level) }, request => {
+    reached.push(level)
+    return { level: request.auth.level }
+  })
 }
 await app.listen({ port: 0, host: '127.0.0.1' })
 const { port } = app.server.address() as AddressInfo
@@ -38,16 +44,32 @@ interface Body { access_token: string, user: Record<string, unknown>, [member: s
 interface Answer { status: number | undefined, headers: Record<string, unknown>, text: string, body: Body }
 const said: string[] = []
 
-function call (method: string, path: string, { headers = {}, body }: { headers?: Record<string, string>, body?: object } = {}): Promise<Answer> {
+function call (
+  method: string,
+  path: string,
+  { headers = {}, body }: { headers?: Record<string, string>, body?: object } = {}
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ agent, port, host: '127.0.0.1', method, path, headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers } }, incoming => {
-      let text = ''
-      incoming.setEncoding('utf8').on('data', chunk => { text += chunk })
-      incoming.on('end', () => {
-        said.push(text, JSON.stringify(incoming.headers))
-        resolve({ status: incoming.statusCode, headers: incoming.headers, text, body: JSON.parse(text) })
-      })
-    })
+    const outgoing = request(
+      {
+        agent,
+        port,
+        host: '127.0.0.1',
+        method,
+        path,
+        headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers }
+      },
+      incoming => {
+        let text = ''
+        incoming.setEncoding('utf8').on('data', chunk => {
+          text += chunk
+        })
+        incoming.on('end', () => {
+          said.push(text, JSON.stringify(incoming.headers))
+          resolve({ status: incoming.statusCode, headers: incoming.headers, text, body: JSON.parse(text) })
+        })
+      }
+    )
     outgoing.on('error', reject)
     outgoing.end(body === undefined ? undefined : JSON.stringify(body))
   })
@@ -57,28 +79,59 @@ function login (provider: string, body: object): Promise<Answer> {
   return call('POST', `/login/${provider}`, { body })
 }
 
-const rejected = { status: 401, headers: { 'cache-control': 'no-store', 'www-authenticate': 'Bearer' }, body: { code: 'AUTH_ERR_GRANT_REJECTED' } }
-const unavailable = { status: 503, headers: { 'cache-control': 'no-store', 'retry-after': '5' }, body: { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' } }
+const rejected = {
+  status: 401,
+  headers: { 'cache-control': 'no-store', 'www-authenticate': 'Bearer' },
+  body: { code: 'AUTH_ERR_GRANT_REJECTED' }
+}
+const unavailable = {
+  status: 503,
+  headers: { 'cache-control': 'no-store', 'retry-after': '5' },
+  body: { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+}
 const ada = { id: '90071992547409931234', name: 'Ada Lovelace', email: 'ada@example.com' }
-const secrets: string[] = [idp.facebook.options.appSecret, secret, 'application-key-of-ios', 'master-key-of-operations', ada.email, ada.name, 'Sorry', 'temporarily_unavailable', 'OAuthException', 'fbtrace']
+const secrets: string[] = [
+  idp.facebook.options.appSecret,
+  secret,
+  'application-key-of-ios',
+  'master-key-of-operations',
+  ada.email,
+  ada.name,
+  'Sorry',
+  'temporarily_unavailable',
+  'OAuthException',
+  'fbtrace'
+]
 
 t.test('a person logs in with Facebook, and the token opens what it should', async t => {
   const grant = idp.facebook.accessToken(ada)
   secrets.push(grant)
   const answer = await login('facebook', { access_token: grant })
-  t.match(answer, { status: 200, headers: { 'cache-control': 'no-store' }, body: { token_type: 'Bearer', user: { userId: `facebook:${ada.id}`, provider: 'facebook', level: 'authenticated', permissions: ['todo:read'] } } })
+  t.match(answer, {
+    status: 200,
+    headers: { 'cache-control': 'no-store' },
+    body: {
+      token_type: 'Bearer',
+      user: { userId: `facebook:${ada.id}`, provider: 'facebook', level: 'authenticated', permissions: ['todo:read'] }
+    }
+  })
   const token = answer.body.access_token
   secrets.push(token)
   t.match(app.tokenExchange.verify(token), { subject: ada.id, provider: 'facebook', claims: {} })
   said.length = 0
   const expected = { everyone: 200, application: 401, authenticated: 200, admin: 403 }
-  for (const [level, status] of Object.entries(expected)) t.equal((await call('GET', `/${level}`, { headers: { authorization: `Bearer ${token}` } })).status, status, level)
+  for (const [level, status] of Object.entries(expected)) {
+    t.equal((await call('GET', `/${level}`, { headers: { authorization: `Bearer ${token}` } })).status, status, level)
+  }
   t.same(reached.splice(0), ['everyone', 'authenticated'], 'no handler ran for a refused request')
 })
 
 t.test('an id that Facebook sends as a number is the same person', async t => {
   idp.facebook.numericIds(true)
-  t.match(await login('facebook', { access_token: idp.facebook.accessToken(ada) }), { status: 200, body: { user: { userId: `facebook:${ada.id}` } } })
+  t.match(await login('facebook', { access_token: idp.facebook.accessToken(ada) }), {
+    status: 200,
+    body: { user: { userId: `facebook:${ada.id}` } }
+  })
   idp.facebook.numericIds(false)
   said.length = 0
 })
@@ -97,7 +150,9 @@ t.test('an administrator, an application key, a master key, nobody', async t => 
   ]
   for (const [headers, statuses] of rows) {
     const seen = []
-    for (const level of ['everyone', 'application', 'authenticated', 'admin']) seen.push((await call('GET', `/${level}`, { headers })).status)
+    for (const level of ['everyone', 'application', 'authenticated', 'admin']) {
+      seen.push((await call('GET', `/${level}`, { headers })).status)
+    }
     t.same(seen, statuses, Object.keys(headers).join() || 'nothing')
   }
 })
@@ -111,7 +166,10 @@ t.test('what Facebook does not vouch for is 401', async t => {
     ['an expired token', { access_token: idp.facebook.accessToken(ada, { expiresAt: past }) }],
     ['one that Facebook ended', { access_token: idp.facebook.accessToken(ada, { valid: false }) }],
     ["another app's", { access_token: idp.facebook.accessToken(ada, { appId: '999' }) }],
-    ["another app's that may be inspected", { access_token: idp.facebook.accessToken(ada, { appId: '999', inspectable: true }) }],
+    [
+      "another app's that may be inspected",
+      { access_token: idp.facebook.accessToken(ada, { appId: '999', inspectable: true }) }
+    ],
     ["a page's", { access_token: idp.facebook.accessToken(ada, { type: 'PAGE' }) }],
     ['parameters in the token', { access_token: `x&input_token=${idp.facebook.accessToken(ada)}` }],
     ['a line break in the token', { access_token: 'x\r\nHost: evil.example.com' }],
@@ -148,9 +206,18 @@ t.test('an issuer that is down from the beginning is an outage for every ID toke
   for (const outage of ['down', 'reset', 'html', 'hang'] as const) {
     const own = await startIdentityServer()
     const server = Fastify()
-    await server.register(tokenExchange, { issuer, keys: secret, providerTimeout: 500, providers: { oidc: oidc(own.oidc.options) } })
+    await server.register(tokenExchange, {
+      issuer,
+      keys: secret,
+      providerTimeout: 500,
+      providers: { oidc: oidc(own.oidc.options) }
+    })
     own.outage(outage)
-    const answer = await server.inject({ method: 'POST', url: '/login/oidc', payload: { id_token: await own.oidc.idToken() } })
+    const answer = await server.inject({
+      method: 'POST',
+      url: '/login/oidc',
+      payload: { id_token: await own.oidc.idToken() }
+    })
     t.match({ status: answer.statusCode, headers: answer.headers, body: answer.json() }, unavailable, outage)
     await server.close()
     await own.close()
@@ -165,6 +232,8 @@ t.test('nothing of it stands in an answer or in a line of the log, at any level'
     t.notOk(answers.includes(secret), `in an answer: ${secret.slice(0, 12)}…`)
     t.notOk(lines.includes(secret), `in the log: ${secret.slice(0, 12)}…`)
   }
-  for (const address of [idp.url, `:${new URL(idp.url).port}`]) t.notOk(answers.includes(address), 'no internal address in an answer')
+  for (const address of [idp.url, `:${new URL(idp.url).port}`]) {
+    t.notOk(answers.includes(address), 'no internal address in an answer')
+  }
   t.notMatch(lines, /"statusCode":50[02]/)
 })

@@ -18,7 +18,11 @@ app.get('/', { onRequest: app.requireLevel('authenticated') }, request => reques
 http2App.get('/', { onRequest: http2App.requireLevel('authenticated') }, request => request.auth)
 let answer: (outcome: Awaited<ReturnType<Send>>) => void = () => {}
 http2App.addHook('onSend', async (_request, reply, payload) => {
-  answer({ status: reply.statusCode, code: codeIn(String(payload)), challenge: reply.getHeader('www-authenticate')?.toString() })
+  answer({
+    status: reply.statusCode,
+    code: codeIn(String(payload)),
+    challenge: reply.getHeader('www-authenticate')?.toString()
+  })
 })
 await app.listen({ port: 0, host: '127.0.0.1' })
 await http2App.listen({ port: 0, host: '127.0.0.1' })
@@ -33,17 +37,30 @@ const other = app.tokenExchange.issue({ userId: 'eve', level: 'admin' }).access_
 /** HTTP/1.1 as bytes: nothing between the test and Node's parser. */
 const overSocket: Send = async headers => {
   const socket: Socket = connect(portOf(app.server), '127.0.0.1')
-  socket.end(Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`, 'latin1'))
+  socket.end(
+    Buffer.from(
+      `GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`,
+      'latin1'
+    )
+  )
   const answer = await text(socket)
   const [head = '', body = ''] = answer.split('\r\n\r\n')
-  return { status: Number(head.slice(9, 12)), code: codeIn(body), challenge: /^www-authenticate: (.*)$/im.exec(head)?.[1] }
+  return {
+    status: Number(head.slice(9, 12)),
+    code: codeIn(body),
+    challenge: /^www-authenticate: (.*)$/im.exec(head)?.[1]
+  }
 }
 
 const injected: Send = async headers => {
   const grouped: Record<string, string[]> = {}
   for (const [name, value] of headers) (grouped[name.toLowerCase()] ??= []).push(value)
   const answer = await app.inject({ url: '/', headers: grouped })
-  return { status: answer.statusCode, code: codeIn(answer.body), challenge: answer.headers['www-authenticate']?.toString() }
+  return {
+    status: answer.statusCode,
+    code: codeIn(answer.body),
+    challenge: answer.headers['www-authenticate']?.toString()
+  }
 }
 
 // What it answered is asked of the server itself, which saves the test from reading HPACK.
@@ -66,9 +83,30 @@ const rows: Array<[string, Lines, object]> = [
   ['BeArEr', [['Authorization', `BeArEr ${token}`]], ok],
   ['the bare header', [['X-ZUMO-AUTH', token]], ok],
   ['the bare header in lower case', [['x-zumo-auth', token]], ok],
-  ['two carriers, one token', [['Authorization', good], ['X-ZUMO-AUTH', token]], ok],
-  ['two carriers, one empty', [['Authorization', good], ['X-ZUMO-AUTH', '']], ok],
-  ['another scheme beside the bare header', [['Authorization', 'Basic eDp5'], ['X-ZUMO-AUTH', token]], ok],
+  [
+    'two carriers, one token',
+    [
+      ['Authorization', good],
+      ['X-ZUMO-AUTH', token]
+    ],
+    ok
+  ],
+  [
+    'two carriers, one empty',
+    [
+      ['Authorization', good],
+      ['X-ZUMO-AUTH', '']
+    ],
+    ok
+  ],
+  [
+    'another scheme beside the bare header',
+    [
+      ['Authorization', 'Basic eDp5'],
+      ['X-ZUMO-AUTH', token]
+    ],
+    ok
+  ],
   ['nothing', [], missing],
   ['an empty Authorization', [['Authorization', '']], missing],
   ['an empty bare header', [['X-ZUMO-AUTH', '']], missing],
@@ -77,7 +115,14 @@ const rows: Array<[string, Lines, object]> = [
   ['Bearer-', [['Authorization', `Bearer-Token ${token}`]], missing],
   ['Digest', [['Authorization', 'Digest username="x"']], missing],
   ['the token alone', [['Authorization', token]], missing],
-  ['a label that ends like ours', [['X-X-ZUMO-AUTH', token], ['X-ZUMO-AUTH2', token]], missing],
+  [
+    'a label that ends like ours',
+    [
+      ['X-X-ZUMO-AUTH', token],
+      ['X-ZUMO-AUTH2', token]
+    ],
+    missing
+  ],
   ['a cookie', [['Cookie', `authorization=${token}; x-zumo-auth=${token}`]], missing],
   ['Proxy-Authorization', [['Proxy-Authorization', good]], missing],
   ['Bearer alone', [['Authorization', 'Bearer']], invalid],
@@ -102,21 +147,129 @@ const rows: Array<[string, Lines, object]> = [
   ['Bearer in the bare header', [['X-ZUMO-AUTH', good]], invalid],
   ['two in the bare header', [['X-ZUMO-AUTH', `${token}, ${token}`]], invalid],
   ['10 kB', [['Authorization', `Bearer ${'a'.repeat(10_000)}`]], invalid],
-  ['a malformed Bearer beside a good bare header', [['Authorization', 'Bearer'], ['X-ZUMO-AUTH', token]], invalid],
-  ['Authorization twice', [['Authorization', good], ['Authorization', good]], twice],
-  ['Authorization twice, good first', [['Authorization', good], ['Authorization', `Bearer ${other}`]], twice],
-  ['Authorization twice, good last', [['Authorization', 'Bearer x'], ['authorization', good]], twice],
-  ['Authorization twice, Basic first', [['Authorization', 'Basic eDp5'], ['Authorization', good]], twice],
-  ['Authorization twice, Basic last', [['Authorization', good], ['Authorization', 'Basic eDp5']], twice],
-  ['Authorization twice, once empty', [['Authorization', ''], ['Authorization', good]], twice],
-  ['Authorization twice, apart', [['Authorization', good], ['Accept', '*/*'], ['Authorization', good]], twice],
-  ['the bare header twice', [['X-ZUMO-AUTH', token], ['x-zumo-auth', token]], twice],
-  ['the bare header twice, once empty', [['X-ZUMO-AUTH', ''], ['X-ZUMO-AUTH', token]], twice],
-  ['two carriers that differ', [['Authorization', good], ['X-ZUMO-AUTH', other]], twice],
-  ['two carriers that differ, the other way', [['X-ZUMO-AUTH', token], ['Authorization', `Bearer ${other}`]], twice],
-  ['the application key twice', [['Authorization', good], ['X-ZUMO-APPLICATION', applicationKey], ['X-ZUMO-APPLICATION', applicationKey]], twice],
-  ['the application key twice, once wrong', [['Authorization', good], ['X-ZUMO-APPLICATION', 'x'], ['X-ZUMO-APPLICATION', applicationKey]], twice],
-  ['the master key twice', [['X-ZUMO-MASTER', masterKey], ['X-ZUMO-MASTER', masterKey]], twice]
+  [
+    'a malformed Bearer beside a good bare header',
+    [
+      ['Authorization', 'Bearer'],
+      ['X-ZUMO-AUTH', token]
+    ],
+    invalid
+  ],
+  [
+    'Authorization twice',
+    [
+      ['Authorization', good],
+      ['Authorization', good]
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, good first',
+    [
+      ['Authorization', good],
+      ['Authorization', `Bearer ${other}`]
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, good last',
+    [
+      ['Authorization', 'Bearer x'],
+      ['authorization', good]
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, Basic first',
+    [
+      ['Authorization', 'Basic eDp5'],
+      ['Authorization', good]
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, Basic last',
+    [
+      ['Authorization', good],
+      ['Authorization', 'Basic eDp5']
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, once empty',
+    [
+      ['Authorization', ''],
+      ['Authorization', good]
+    ],
+    twice
+  ],
+  [
+    'Authorization twice, apart',
+    [
+      ['Authorization', good],
+      ['Accept', '*/*'],
+      ['Authorization', good]
+    ],
+    twice
+  ],
+  [
+    'the bare header twice',
+    [
+      ['X-ZUMO-AUTH', token],
+      ['x-zumo-auth', token]
+    ],
+    twice
+  ],
+  [
+    'the bare header twice, once empty',
+    [
+      ['X-ZUMO-AUTH', ''],
+      ['X-ZUMO-AUTH', token]
+    ],
+    twice
+  ],
+  [
+    'two carriers that differ',
+    [
+      ['Authorization', good],
+      ['X-ZUMO-AUTH', other]
+    ],
+    twice
+  ],
+  [
+    'two carriers that differ, the other way',
+    [
+      ['X-ZUMO-AUTH', token],
+      ['Authorization', `Bearer ${other}`]
+    ],
+    twice
+  ],
+  [
+    'the application key twice',
+    [
+      ['Authorization', good],
+      ['X-ZUMO-APPLICATION', applicationKey],
+      ['X-ZUMO-APPLICATION', applicationKey]
+    ],
+    twice
+  ],
+  [
+    'the application key twice, once wrong',
+    [
+      ['Authorization', good],
+      ['X-ZUMO-APPLICATION', 'x'],
+      ['X-ZUMO-APPLICATION', applicationKey]
+    ],
+    twice
+  ],
+  [
+    'the master key twice',
+    [
+      ['X-ZUMO-MASTER', masterKey],
+      ['X-ZUMO-MASTER', masterKey]
+    ],
+    twice
+  ]
 ]
 
 for (const [name, send] of [['HTTP/1.1', overSocket], ['inject', injected], ['HTTP/2', overHttp2]] as const) {
@@ -133,7 +286,9 @@ t.test('15 kB', async t => {
 })
 
 t.test('blanks around a value are not the value (RFC 9110, 5.5)', async t => {
-  for (const value of [` ${token}`, `\t${token}\t`, `${token}   `]) t.match(await overSocket([['X-ZUMO-AUTH', value]]), ok)
+  for (const value of [` ${token}`, `\t${token}\t`, `${token}   `]) {
+    t.match(await overSocket([['X-ZUMO-AUTH', value]]), ok)
+  }
   t.match(await overSocket([['Authorization', `${good}  `]]), ok)
   t.match(await overSocket([['Authorization', 'Bearer ']]), invalid)
   t.match(await overSocket([['X-ZUMO-AUTH', '   ']]), missing)
@@ -149,10 +304,19 @@ t.test('query strings and bodies are never read for tokens', async t => {
 t.test('other header names', async t => {
   const renamed = Fastify()
   t.teardown(() => renamed.close())
-  await renamed.register(tokenExchange, { ...guardsOnly, headers: { token: 'X-Token', applicationKey: 'x-app', masterKey: 'x-root' } })
+  await renamed.register(tokenExchange, {
+    ...guardsOnly,
+    headers: { token: 'X-Token', applicationKey: 'x-app', masterKey: 'x-root' }
+  })
   renamed.get('/', { onRequest: renamed.requireLevel('everyone') }, request => request.auth)
-  const answer = await renamed.inject({ url: '/', headers: { 'x-token': token, 'x-app': applicationKey, 'x-root': masterKey } })
+  const answer = await renamed.inject({
+    url: '/',
+    headers: { 'x-token': token, 'x-app': applicationKey, 'x-root': masterKey }
+  })
   t.match(answer.json(), { user: { id: 'ada' }, application: 'ios', master: 'ops' })
-  const former = await renamed.inject({ url: '/', headers: { 'x-zumo-auth': 'x', 'x-zumo-application': applicationKey, 'x-zumo-master': masterKey } })
+  const former = await renamed.inject({
+    url: '/',
+    headers: { 'x-zumo-auth': 'x', 'x-zumo-application': applicationKey, 'x-zumo-master': masterKey }
+  })
   t.strictSame(former.json(), { level: 'everyone', user: null, application: null, master: null })
 })

@@ -14,7 +14,8 @@ await app.ready()
 
 type Credentials = Record<string, string>
 const now = Math.floor(Date.now() / 1000)
-const issue = (level: 'authenticated' | 'admin', permissions: string[] = []): string => app.tokenExchange.issue({ userId: 'ada', level, permissions }).access_token
+const issue = (level: 'authenticated' | 'admin', permissions: string[] = []): string =>
+  app.tokenExchange.issue({ userId: 'ada', level, permissions }).access_token
 const user = issue('authenticated')
 const admin = issue('admin')
 const keyHeader: Credentials = { 'x-zumo-application': applicationKey }
@@ -23,8 +24,16 @@ const wrong: Credentials = { 'x-zumo-application': 'application-key-of-eve', 'x-
 
 const pass: Outcome = { status: 200, code: undefined, challenge: undefined }
 const missing: Outcome = { status: 401, code: 'AUTH_ERR_CREDENTIAL_MISSING', challenge: 'Bearer' }
-const level: Outcome = { status: 403, code: 'AUTH_ERR_LEVEL_INSUFFICIENT', challenge: 'Bearer error="insufficient_scope"' }
-const permission: Outcome = { status: 403, code: 'AUTH_ERR_PERMISSION_MISSING', challenge: 'Bearer error="insufficient_scope"' }
+const level: Outcome = {
+  status: 403,
+  code: 'AUTH_ERR_LEVEL_INSUFFICIENT',
+  challenge: 'Bearer error="insufficient_scope"'
+}
+const permission: Outcome = {
+  status: 403,
+  code: 'AUTH_ERR_PERMISSION_MISSING',
+  challenge: 'Bearer error="insufficient_scope"'
+}
 const invalid: Outcome = { status: 401, code: 'AUTH_ERR_TOKEN_INVALID', challenge: 'Bearer error="invalid_token"' }
 const expired: Outcome = { ...invalid, code: 'AUTH_ERR_TOKEN_EXPIRED' }
 
@@ -43,12 +52,32 @@ const withoutToken: Array<[string, Credentials, Outcome[]]> = [
   ['wrong keys', wrong, [pass, missing, missing, missing]],
   ['wrong application key, good master key', { ...wrong, ...masterHeader }, [pass, pass, pass, pass]],
   ['good application key, wrong master key', { ...wrong, ...keyHeader }, [pass, pass, missing, missing]],
-  ['the keys in each other\'s header', { 'x-zumo-application': masterKey, 'x-zumo-master': applicationKey }, [pass, missing, missing, missing]],
-  ['application key in other letters', { 'x-zumo-application': applicationKey.toUpperCase() }, [pass, missing, missing, missing]],
-  ['application key with more after it', { 'x-zumo-application': `${applicationKey}x` }, [pass, missing, missing, missing]],
+  [
+    "the keys in each other's header",
+    { 'x-zumo-application': masterKey, 'x-zumo-master': applicationKey },
+    [pass, missing, missing, missing]
+  ],
+  [
+    'application key in other letters',
+    { 'x-zumo-application': applicationKey.toUpperCase() },
+    [pass, missing, missing, missing]
+  ],
+  [
+    'application key with more after it',
+    { 'x-zumo-application': `${applicationKey}x` },
+    [pass, missing, missing, missing]
+  ],
   ['label rather than key', { 'x-zumo-application': 'ios', 'x-zumo-master': 'ops' }, [pass, missing, missing, missing]],
-  ['empty headers', { 'x-zumo-application': '', 'x-zumo-master': '', 'x-zumo-auth': '' }, [pass, missing, missing, missing]],
-  ['keys of 15 kB', { 'x-zumo-application': 'k'.repeat(15_000), 'x-zumo-master': 'k'.repeat(15_000) }, [pass, missing, missing, missing]],
+  [
+    'empty headers',
+    { 'x-zumo-application': '', 'x-zumo-master': '', 'x-zumo-auth': '' },
+    [pass, missing, missing, missing]
+  ],
+  [
+    'keys of 15 kB',
+    { 'x-zumo-application': 'k'.repeat(15_000), 'x-zumo-master': 'k'.repeat(15_000) },
+    [pass, missing, missing, missing]
+  ],
   ['Basic', { authorization: 'Basic YWRhOmFkYQ==' }, [pass, missing, missing, missing]],
   ['Basic and a master key', { authorization: 'Basic YWRhOmFkYQ==', ...masterHeader }, [pass, pass, pass, pass]]
 ]
@@ -70,10 +99,21 @@ const bad: Array<[string, string, Outcome]> = [
 t.test('every credential at every level', async t => {
   const rows: Array<[string, Credentials, Outcome[]]> = [...withoutToken]
   for (const [carrier, carry] of carriers) {
-    for (const [name, token, others, outcomes] of withToken) rows.push([`${name}, in ${carrier}`, { ...carry(token), ...others }, outcomes])
+    for (const [name, token, others, outcomes] of withToken) {
+      rows.push([`${name}, in ${carrier}`, { ...carry(token), ...others }, outcomes])
+    }
     for (const [name, token, outcome] of bad) {
-      for (const [among, others] of [['alone', {}], ['with an application key', keyHeader], ['with a master key', masterHeader], ['with both', { ...keyHeader, ...masterHeader }]] as const) {
-        rows.push([`${name}, in ${carrier}, ${among}`, { ...carry(token), ...others }, [outcome, outcome, outcome, outcome]])
+      for (const [among, others] of [
+        ['alone', {}],
+        ['with an application key', keyHeader],
+        ['with a master key', masterHeader],
+        ['with both', { ...keyHeader, ...masterHeader }]
+      ] as const) {
+        rows.push([
+          `${name}, in ${carrier}, ${among}`,
+          { ...carry(token), ...others },
+          [outcome, outcome, outcome, outcome]
+        ])
       }
     }
   }
@@ -82,7 +122,11 @@ t.test('every credential at every level', async t => {
       t.strictSame(await ask(app, headers, `/${route}`), outcomes[index], `${name} → ${route}`)
       const { code, ...outcome } = await ask(app, headers, `/${route}`, 'HEAD')
       t.equal(code, undefined)
-      t.match(outcome, { status: outcomes[index]?.status, challenge: outcomes[index]?.challenge }, `HEAD: ${name} → ${route}`)
+      t.match(
+        outcome,
+        { status: outcomes[index]?.status, challenge: outcomes[index]?.challenge },
+        `HEAD: ${name} → ${route}`
+      )
     }
   }
 })
@@ -97,7 +141,11 @@ t.test('permission guards and requireUser', async t => {
     ['user without permissions', bearer(user), [permission, permission, pass]],
     ['user with one', bearer(issue('authenticated', ['todo:write'])), [permission, pass, pass]],
     ['user with both', bearer(issue('authenticated', ['todo:write', 'x', 'todo:read'])), [pass, pass, pass]],
-    ['user with similar ones', bearer(issue('authenticated', ['todo', 'todo:*', '*', 'todo:readx', 'TODO:READ', 'todo:read todo:write'])), [permission, permission, pass]],
+    [
+      'user with similar ones',
+      bearer(issue('authenticated', ['todo', 'todo:*', '*', 'todo:readx', 'TODO:READ', 'todo:read todo:write'])),
+      [permission, permission, pass]
+    ],
     ['admin without permissions', bearer(admin), [permission, permission, pass]],
     ['admin with both', bearer(issue('admin', ['todo:read', 'todo:write'])), [pass, pass, pass]],
     ['user without permissions and a master key', { ...bearer(user), ...masterHeader }, [pass, pass, pass]],
@@ -105,7 +153,9 @@ t.test('permission guards and requireUser', async t => {
     ['expired token', bearer(forge(key, { ...goodClaims(), exp: 1 })), [expired, expired, expired]]
   ]
   for (const [name, headers, outcomes] of rows) {
-    for (const [index, route] of ['permission', 'any', 'user'].entries()) t.strictSame(await ask(app, headers, `/${route}`), outcomes[index], `${name} → ${route}`)
+    for (const [index, route] of ['permission', 'any', 'user'].entries()) {
+      t.strictSame(await ask(app, headers, `/${route}`), outcomes[index], `${name} → ${route}`)
+    }
   }
 })
 
@@ -114,12 +164,28 @@ t.test('request.auth says who calls, by all credentials, not by what the route a
   const rows: Array<[string, Credentials, object]> = [
     ['none', {}, { level: 'everyone', user: null, application: null, master: null }],
     ['application key', keyHeader, { level: 'application', user: null, application: 'ios', master: null }],
-    ['another application key', { 'x-zumo-application': 'application-key-of-android' }, { level: 'application', application: 'android' }],
+    [
+      'another application key',
+      { 'x-zumo-application': 'application-key-of-android' },
+      { level: 'application', application: 'android' }
+    ],
     ['master key', masterHeader, { level: 'admin', user: null, application: null, master: 'ops' }],
-    ['user', { authorization: `Bearer ${user}` }, { level: 'authenticated', user: one, application: null, master: null }],
+    [
+      'user',
+      { authorization: `Bearer ${user}` },
+      { level: 'authenticated', user: one, application: null, master: null }
+    ],
     ['admin', { authorization: `Bearer ${admin}` }, { level: 'admin', user: one, application: null, master: null }],
-    ['user and application key', { authorization: `Bearer ${user}`, ...keyHeader }, { level: 'authenticated', user: one, application: 'ios', master: null }],
-    ['user and both keys', { authorization: `Bearer ${user}`, ...keyHeader, ...masterHeader }, { level: 'admin', user: { ...one, level: 'authenticated' }, application: 'ios', master: 'ops' }],
+    [
+      'user and application key',
+      { authorization: `Bearer ${user}`, ...keyHeader },
+      { level: 'authenticated', user: one, application: 'ios', master: null }
+    ],
+    [
+      'user and both keys',
+      { authorization: `Bearer ${user}`, ...keyHeader, ...masterHeader },
+      { level: 'admin', user: { ...one, level: 'authenticated' }, application: 'ios', master: 'ops' }
+    ],
     ['wrong keys', wrong, { level: 'everyone', user: null, application: null, master: null }]
   ]
   for (const [name, headers, auth] of rows) {

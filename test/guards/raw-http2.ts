@@ -9,9 +9,19 @@ type Lines = ReadonlyArray<readonly [string, string]>
  */
 export async function getOverHttp2 (port: number, path: string, headers: Lines): Promise<void> {
   const socket = connect(port, '127.0.0.1')
-  const block = Buffer.concat([[':method', 'GET'], [':scheme', 'http'], [':path', path], [':authority', '127.0.0.1'], ...headers].map(([name = '', value = '']) => literal(name.toLowerCase(), value)))
+  const block = Buffer.concat(
+    [[':method', 'GET'], [':scheme', 'http'], [':path', path], [':authority', '127.0.0.1'], ...headers].map(
+      ([name = '', value = '']) => literal(name.toLowerCase(), value)
+    )
+  )
   // END_STREAM and END_HEADERS on stream 1
-  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0, Buffer.alloc(0)), frame(1, 5, 1, block)]))
+  socket.write(
+    Buffer.concat([
+      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      frame(4, 0, 0, Buffer.alloc(0)),
+      frame(1, 5, 1, block)
+    ])
+  )
   let received = Buffer.alloc(0)
   while (!hasEnded(received)) {
     const [chunk] = await once(socket, 'data')
@@ -31,7 +41,10 @@ function frame (type: number, flags: number, stream: number, payload: Buffer): B
 
 /** RFC 7541, 6.2.2: a literal header field without indexing, with a new name. */
 function literal (name: string, value: string): Buffer {
-  return Buffer.concat([Buffer.of(0), ...[name, value].flatMap(text => [integer(Buffer.byteLength(text, 'latin1')), Buffer.from(text, 'latin1')])])
+  return Buffer.concat([
+    Buffer.of(0),
+    ...[name, value].flatMap(text => [integer(Buffer.byteLength(text, 'latin1')), Buffer.from(text, 'latin1')])
+  ])
 }
 
 /** RFC 7541, 5.1, with a prefix of seven bits. */

@@ -4,7 +4,18 @@ import { createWarmTokens } from '../../src/guards/warm-tokens.js'
 import { ask, startUsersApp } from '../server.js'
 
 function caller (id: string): UserAuth {
-  const user = { id, provider: null, subject: null, level: 'authenticated', permissions: [], claims: {}, tokenId: id, sessionId: null, issuedAt: 0, expiresAt: 1 } as const
+  const user = {
+    id,
+    provider: null,
+    subject: null,
+    level: 'authenticated',
+    permissions: [],
+    claims: {},
+    tokenId: id,
+    sessionId: null,
+    issuedAt: 0,
+    expiresAt: 1
+  } as const
   return { level: 'authenticated', user, application: null, master: null }
 }
 
@@ -19,7 +30,9 @@ t.test('it remembers at most two generations of entries', async t => {
 t.test('it remembers at most two generations of bytes', async t => {
   const warm = createWarmTokens({ entries: 1_000_000, bytes: 4 * 1000 })
   for (let i = 0; i < 100; i++) warm.set(`${i}`.padEnd(250, '-'), caller(`${i}`))
-  const held = Array.from({ length: 100 }, (_, i) => warm.get(`${i}`.padEnd(250, '-'))).filter(found => found !== undefined)
+  const held = Array.from({ length: 100 }, (_, i) => warm.get(`${i}`.padEnd(250, '-'))).filter(
+    found => found !== undefined
+  )
   t.ok(held.length <= 8, `${held.length} of 100`)
 })
 
@@ -45,7 +58,12 @@ t.test('a flood of garbage neither stays nor pushes users out', async t => {
   const app = await startUsersApp(t)
   const headers = { authorization: `Bearer ${app.tokenExchange.issue({ userId: 'ada' }).access_token}` }
   const first = app.tokenExchange.verify(headers.authorization.slice(7))
-  for (let i = 0; i < 3000; i++) t.equal((await ask(app, { authorization: `${headers.authorization.slice(0, -6)}${i}`.padEnd(800, 'A') })).status, 401)
+  for (let i = 0; i < 3000; i++) {
+    t.equal(
+      (await ask(app, { authorization: `${headers.authorization.slice(0, -6)}${i}`.padEnd(800, 'A') })).status,
+      401
+    )
+  }
   t.equal(app.tokenExchange.verify(headers.authorization.slice(7)), first, 'still the one that was proven at first')
 })
 

@@ -21,7 +21,11 @@ t.test('a form and a JSON body are sent by POST', async t => {
   await requestJson(fake.url, { form: { a: 'b&c=d' }, headers: { authorization: 'Basic eA==' } })
   await requestJson(fake.url, { json: { a: 'b' } })
   t.match(fake.requests, [
-    { method: 'POST', body: 'a=b%26c%3Dd', headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: 'Basic eA==' } },
+    {
+      method: 'POST',
+      body: 'a=b%26c%3Dd',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', authorization: 'Basic eA==' }
+    },
     { method: 'POST', body: '{"a":"b"}', headers: { 'content-type': 'application/json' } }
   ])
 })
@@ -39,9 +43,16 @@ t.test('a lone integer keeps every digit, too', async t => {
 })
 
 t.test('integers beyond 2^53 keep every digit; what stands in a string stays as it is', async t => {
-  const fake = await fakeServer(t, raw('{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],"c":"10158000000000000001 \\" 10158000000000000003"}'))
+  const fake = await fakeServer(
+    t,
+    raw(
+      '{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],"c":"10158000000000000001 \\" 10158000000000000003"}'
+    )
+  )
   t.strictSame((await requestJson(fake.url)).body, {
-    a: '10158000000000000001', b: ['-90071992547409931', 9007199254740991, 1.5e300], c: '10158000000000000001 " 10158000000000000003'
+    a: '10158000000000000001',
+    b: ['-90071992547409931', 9007199254740991, 1.5e300],
+    c: '10158000000000000001 " 10158000000000000003'
   })
 })
 
@@ -54,7 +65,9 @@ const junk: Record<string, Handler> = {
   'a permanent redirect': raw('', 308, { location: '/elsewhere' }),
   HTML: raw('<!doctype html>', 200, { 'content-type': 'application/json' }),
   'truncated JSON': raw('{"a":'),
-  'a body shorter than announced': (_request, response) => { response.writeHead(200, { 'content-length': 100 }).write('{"a":1}', () => response.destroy()) },
+  'a body shorter than announced': (_request, response) => {
+    response.writeHead(200, { 'content-length': 100 }).write('{"a":1}', () => response.destroy())
+  },
   'bytes that are not UTF-8': raw(Buffer.from([0x22, 0xff, 0xfe, 0x22])),
   'deep JSON': raw(deep),
   'a repeated member': raw('{"a":1,"\\u0061":2}'),
@@ -63,9 +76,13 @@ const junk: Record<string, Handler> = {
   'a repeated member, deeply': raw('{"b":{"c":[{"a":1,"a":2}]}}'),
   gzip: raw(gzipSync('{"a":1}'), 200, { 'content-encoding': 'gzip' }),
   'a gzip bomb': raw(gzipSync(Buffer.alloc(50_000_000, ' ')), 200, { 'content-encoding': 'gzip' }),
-  'an announced 400 MB': (_request, response) => { response.writeHead(200, { 'content-length': 400_000_000 }).write('[') },
+  'an announced 400 MB': (_request, response) => {
+    response.writeHead(200, { 'content-length': 400_000_000 }).write('[')
+  },
   'one byte too much': raw(' '.repeat(512 * 1024 - 1) + '{}'),
-  'a reset': request => { request.socket.resetAndDestroy() }
+  'a reset': request => {
+    request.socket.resetAndDestroy()
+  }
 }
 
 for (const [name, answer] of Object.entries(junk)) {
@@ -85,7 +102,15 @@ t.test('a stream of 400 MB is cut off after 512 KiB', async t => {
   let sent = 0
   const fake = await fakeServer(t, (_request, response) => {
     const chunk = Buffer.alloc(64 * 1024, ' ')
-    const more = () => { while (sent < 400_000_000 && !response.destroyed) { sent += chunk.length; if (!response.write(chunk)) { response.once('drain', more); return } } }
+    const more = () => {
+      while (sent < 400_000_000 && !response.destroyed) {
+        sent += chunk.length
+        if (!response.write(chunk)) {
+          response.once('drain', more)
+          return
+        }
+      }
+    }
     response.writeHead(200)
     more()
   })
@@ -103,20 +128,27 @@ t.test('what comes before the answer is not the answer', async t => {
     json({ id: 1 })(request, response, '')
   })
   const { status, headers, body } = await requestJson(fake.url)
-  t.strictSame({ status, body, link: headers.link, encoding: headers['content-encoding'] }, { status: 200, body: { id: 1 }, link: undefined, encoding: undefined })
+  t.strictSame(
+    { status, body, link: headers.link, encoding: headers['content-encoding'] },
+    { status: 200, body: { id: 1 }, link: undefined, encoding: undefined }
+  )
 })
 
 t.test('an answer in pieces is one, wherever it is cut', async t => {
   const text = Buffer.from('{"name":"Zoë"}')
   const cut = text.indexOf(0xc3) + 1
-  const fake = await fakeServer(t, (_request, response) => { response.write(text.subarray(0, cut), () => response.end(text.subarray(cut))) })
+  const fake = await fakeServer(t, (_request, response) => {
+    response.write(text.subarray(0, cut), () => response.end(text.subarray(cut)))
+  })
   t.strictSame((await requestJson(fake.url)).body, { name: 'Zoë' })
 })
 
 t.test('small refusals one after the other do not need a connection each', async t => {
   for (const status of [302, 429, 503]) {
     const fake = await fakeServer(t, json({ error: 'busy' }, status))
-    for (let call = 0; call < 10; call++) await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: `status ${status}` })
+    for (let call = 0; call < 10; call++) {
+      await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: `status ${status}` })
+    }
     // undici may take a second one where the first is just being freed.
     t.ok(fake.connections() <= 2, `${fake.connections()} connections`)
   }
@@ -124,7 +156,10 @@ t.test('small refusals one after the other do not need a connection each', async
 
 t.test('a refusal that is not over ends its connection', async t => {
   const closed: Array<Promise<unknown>> = []
-  const fake = await fakeServer(t, (_request, response) => { closed.push(once(response, 'close')); response.writeHead(503).write('on and') })
+  const fake = await fakeServer(t, (_request, response) => {
+    closed.push(once(response, 'close'))
+    response.writeHead(503).write('on and')
+  })
   await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'status 503' })
   await Promise.all(closed)
 })
@@ -153,8 +188,15 @@ for (const [name, answer] of Object.entries(endless)) {
   t.test(`${name} ends with the caller's signal, and so does its connection`, async t => {
     const controller = new AbortController()
     const closed: Array<Promise<unknown>> = []
-    const fake = await fakeServer(t, (request, response, body) => { closed.push(once(response, 'close')); answer(request, response, body); setImmediate(() => controller.abort()) })
-    await t.rejects(requestJson(fake.url, { signal: controller.signal }), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+    const fake = await fakeServer(t, (request, response, body) => {
+      closed.push(once(response, 'close'))
+      answer(request, response, body)
+      setImmediate(() => controller.abort())
+    })
+    await t.rejects(requestJson(fake.url, { signal: controller.signal }), {
+      ...UNAVAILABLE,
+      reason: 'aborted at the deadline'
+    })
     t.equal(closed.length, 1)
     await Promise.all(closed)
   })
@@ -163,7 +205,9 @@ for (const [name, answer] of Object.entries(endless)) {
 t.test('without any signal a call ends after 5 s in all', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
-  const fake = await fakeServer(t, (_request, response) => { response.writeHead(200).write(' ', () => mock.timers.tick(5000)) })
+  const fake = await fakeServer(t, (_request, response) => {
+    response.writeHead(200).write(' ', () => mock.timers.tick(5000))
+  })
   await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
 })
 
@@ -190,5 +234,9 @@ t.test('the reason is a code without an address', async t => {
   const address = server.address()
   const port = typeof address === 'object' ? address?.port : 0
   await new Promise(resolve => server.close(resolve))
-  await t.rejects(requestJson(`http://127.0.0.1:${port}/path?secret=s`), { ...UNAVAILABLE, reason: 'ECONNREFUSED', cause: undefined })
+  await t.rejects(requestJson(`http://127.0.0.1:${port}/path?secret=s`), {
+    ...UNAVAILABLE,
+    reason: 'ECONNREFUSED',
+    cause: undefined
+  })
 })

@@ -37,7 +37,9 @@ export async function fakeServer (t: Test, answer: Handler): Promise<FakeServer>
 }
 
 export function json (body: unknown, status = 200, headers: Record<string, string> = {}): Handler {
-  return (_request, response) => { response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body)) }
+  return (_request, response) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+  }
 }
 
 export function raw (body: string | Buffer, status = 200, headers: Record<string, string | number> = {}): Handler {

@@ -24,7 +24,9 @@ t.afterEach(() => mock.timers.reset())
 t.test('keys are fetched once, by however many callers', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk, two.jwk] }))
   const keys = createKeySet(fake.url)
-  const found = await Promise.all(Array.from({ length: 100 }, (_, i) => keys.key(i % 2 === 0 ? 'one' : 'two', 'RS256', signal)))
+  const found = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => keys.key(i % 2 === 0 ? 'one' : 'two', 'RS256', signal))
+  )
   t.equal(fake.calls.length, 1)
   t.equal(found[0]?.publicKey, found[2]?.publicKey, 'and imported once')
   mock.timers.tick(600 * SECOND - 1)
@@ -60,7 +62,9 @@ t.test('500 unknown kids cause one fetch, and one more 30 s later', async t => {
 t.test('500 unknown kids at a cold start cause one fetch', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
   const keys = createKeySet(fake.url)
-  const results = await Promise.allSettled(Array.from({ length: 500 }, (_, i) => keys.key(`unknown-${i}`, 'RS256', signal)))
+  const results = await Promise.allSettled(
+    Array.from({ length: 500 }, (_, i) => keys.key(`unknown-${i}`, 'RS256', signal))
+  )
   t.ok(results.every(result => result.status === 'rejected' && result.reason.code === REJECTED.code))
   await t.rejects(keys.key('unknown', 'RS256', signal), REJECTED)
   t.equal(fake.calls.length, 1)
@@ -116,7 +120,10 @@ async function heldBack (t: Test) {
   let answer = () => {}
   const fake = await fakeServer(t, () => {})
   const arrived = new Promise<void>(resolve => {
-    fake.answer = (request, response, body) => { answer = () => json({ keys: [one.jwk] })(request, response, body); resolve() }
+    fake.answer = (request, response, body) => {
+      answer = () => json({ keys: [one.jwk] })(request, response, body)
+      resolve()
+    }
   })
   return { fake, keys: createKeySet(fake.url), arrived, release: () => answer() }
 }
@@ -125,7 +132,11 @@ t.test('a caller waits as long as its own signal, and its end does not end the f
   const { fake, keys, arrived, release } = await heldBack(t)
   const hasty = new AbortController()
   const closing = new AbortController()
-  const [first, second, third] = [keys.key('one', 'RS256', hasty.signal), keys.key('one', 'RS256', signal), keys.key('one', 'RS256', closing.signal)]
+  const [first, second, third] = [
+    keys.key('one', 'RS256', hasty.signal),
+    keys.key('one', 'RS256', signal),
+    keys.key('one', 'RS256', closing.signal)
+  ]
   await arrived
   hasty.abort()
   await t.rejects(first, UNAVAILABLE)
@@ -155,7 +166,12 @@ t.test('the close of the last server that waits ends the fetch', async t => {
   mock.timers.enable({ apis: ['Date', 'setTimeout'] })
   const fake = await fakeServer(t, () => {})
   let ended: Promise<unknown> = Promise.resolve()
-  const arrived = new Promise<void>(resolve => { fake.answer = (_request, response) => { ended = once(response, 'close'); resolve() } })
+  const arrived = new Promise<void>(resolve => {
+    fake.answer = (_request, response) => {
+      ended = once(response, 'close')
+      resolve()
+    }
+  })
   const keys = createKeySet(fake.url)
   const [one, two, hasty] = [new AbortController(), new AbortController(), new AbortController()]
   const ask = ({ signal }: AbortController) => keys.key('one', 'RS256', signal)
@@ -217,7 +233,10 @@ const ignored: Record<string, object | null> = {
   'a symmetric key': { kty: 'oct', k: 'c2VjcmV0', kid: 'one' },
   'a private key': { ...privateJwk, kid: 'one' },
   'RSA of 2040 bits': { ...one.jwk, n: Buffer.from(String(weak.jwk.n), 'base64url').subarray(1).toString('base64url') },
-  'RSA of 1024 bits, padded with zeros': { ...one.jwk, n: Buffer.concat([Buffer.alloc(128), Buffer.alloc(128, 0xff)]).toString('base64url') },
+  'RSA of 1024 bits, padded with zeros': {
+    ...one.jwk,
+    n: Buffer.concat([Buffer.alloc(128), Buffer.alloc(128, 0xff)]).toString('base64url')
+  },
   'a key of another algorithm': { ...one.jwk, alg: 'PS256' },
   'a key of another kind': { ...curve.jwk, kid: 'one' },
   'a key without kid': { ...one.jwk, kid: undefined },
@@ -246,7 +265,8 @@ t.test('a key that cannot be read is the provider\'s fault', async t => {
 t.test('discovery', async t => {
   const keys = await fakeServer(t, json({ keys: [one.jwk] }))
   const issuer = await fakeServer(t, () => {})
-  issuer.answer = (request, response, body) => json({ issuer: issuer.url, jwks_uri: `${keys.url}/jwks` })(request, response, body)
+  issuer.answer = (request, response, body) =>
+    json({ issuer: issuer.url, jwks_uri: `${keys.url}/jwks` })(request, response, body)
   const found = discover(issuer.url).keys
   await found.key('one', 'RS256', signal)
   await found.key('one', 'RS256', signal)
@@ -263,10 +283,18 @@ t.test('an issuer with a path, and with a slash at its end', async t => {
   const fake = await fakeServer(t, () => {})
   for (const path of ['/tenant', '/other/']) {
     const issuer = fake.url + path
-    fake.answer = (request, response, body) => json(request.url?.endsWith('jwks') === true ? { keys: [one.jwk] } : { issuer, jwks_uri: `${fake.url}/jwks` })(request, response, body)
+    fake.answer = (request, response, body) =>
+      json(request.url?.endsWith('jwks') === true ? { keys: [one.jwk] } : { issuer, jwks_uri: `${fake.url}/jwks` })(
+        request,
+        response,
+        body
+      )
     await discover(issuer).keys.key('one', 'RS256', signal)
   }
-  t.strictSame(fake.calls.filter(call => call.includes('well-known')), ['GET /tenant/.well-known/openid-configuration', 'GET /other/.well-known/openid-configuration'])
+  t.strictSame(
+    fake.calls.filter(call => call.includes('well-known')),
+    ['GET /tenant/.well-known/openid-configuration', 'GET /other/.well-known/openid-configuration']
+  )
 })
 
 const documents: Record<string, (url: string) => unknown> = {

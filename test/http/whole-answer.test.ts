@@ -14,7 +14,16 @@ class Busy extends Dispatcher {
   /** The reasons for which the calls ended the connection that they got. */
   giveConnection (): Error[] {
     const reasons: Error[] = []
-    const connection = { aborted: false, paused: false, reason: null, pause () {}, resume () {}, abort (reason: Error) { reasons.push(reason) } }
+    const connection = {
+      aborted: false,
+      paused: false,
+      reason: null,
+      pause () {},
+      resume () {},
+      abort (reason: Error) {
+        reasons.push(reason)
+      }
+    }
     for (const handler of this.waiting) handler.onRequestStart?.(connection, {})
     return reasons
   }

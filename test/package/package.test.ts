@@ -13,7 +13,9 @@ const stories = join(import.meta.dirname, 'stories')
 // An empty application with the packed tarball in it, and of other packages only what package.json declares:
 // a dependency that was forgotten there is missing here.
 async function installPacked (folder: string): Promise<string[]> {
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root })
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+    cwd: root
+  })
   const [{ filename, files }] = JSON.parse(stdout)
   const modules = join(folder, 'node_modules')
   const target = join(modules, 'fastify-token-exchange')
@@ -33,9 +35,19 @@ t.test('the packed tarball, in an empty application', async t => {
   const files = await installPacked(folder)
 
   t.test('holds the build, the licence, the change log and nothing else', async t => {
-    const strange = files.filter(path => !/^(?:dist\/.*\.(?:js|cjs|d\.ts|d\.cts|map)|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path))
+    const strange = files.filter(
+      path => !/^(?:dist\/.*\.(?:js|cjs|d\.ts|d\.cts|map)|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)
+    )
     t.same(strange, [])
-    for (const path of ['LICENSE', 'README.md', 'package.json', 'dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts']) t.ok(files.includes(path), path)
+    for (const path of [
+      'LICENSE',
+      'README.md',
+      'package.json',
+      'dist/index.js',
+      'dist/index.cjs',
+      'dist/index.d.ts',
+      'dist/index.d.cts'
+    ]) { t.ok(files.includes(path), path) }
   })
 
   for (const [file, says] of [['story.mjs', 'ES module'], ['story.cjs', 'CommonJS']] as const) {

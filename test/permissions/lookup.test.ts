@@ -5,7 +5,12 @@ import type { Permissions } from '../../src/permissions/permissions.js'
 import { decodeClaims, loginServer, ownProvider } from '../routes/login-server.js'
 
 const nothing: unknown = undefined
-const failed = { statusCode: 503, code: 'AUTH_ERR_LOOKUP_FAILED', error: 'Service Unavailable', message: 'The permissions of this user cannot be determined at the moment' }
+const failed = {
+  statusCode: 503,
+  code: 'AUTH_ERR_LOOKUP_FAILED',
+  error: 'Service Unavailable',
+  message: 'The permissions of this user cannot be determined at the moment'
+}
 
 /** A lookup of which the compiler does not know what it answers. */
 function answering (make: () => unknown): PermissionLookup {
@@ -13,11 +18,22 @@ function answering (make: () => unknown): PermissionLookup {
 }
 
 t.test('the answer decides: level, permissions, user id and claims stand in the token and in the answer', async t => {
-  const permissions: PermissionLookup = () => ({ level: 'admin', permissions: ['todo:read', 'todo:write'], userId: 'u-7', claims: { tenant: 'acme', nested: { deep: [1, null] } } })
+  const permissions: PermissionLookup = () => ({
+    level: 'admin',
+    permissions: ['todo:read', 'todo:write'],
+    userId: 'u-7',
+    claims: { tenant: 'acme', nested: { deep: [1, null] } }
+  })
   const { app, login } = await loginServer({ permissions })
   const { user, access_token: token } = (await login({ access_token: 'good' })).json()
   t.same(user, { userId: 'u-7', provider: 'own', level: 'admin', permissions: ['todo:read', 'todo:write'] })
-  t.match(app.tokenExchange.verify(token), { id: 'u-7', provider: 'own', subject: '10158', level: 'admin', permissions: ['todo:read', 'todo:write'] })
+  t.match(app.tokenExchange.verify(token), {
+    id: 'u-7',
+    provider: 'own',
+    subject: '10158',
+    level: 'admin',
+    permissions: ['todo:read', 'todo:write']
+  })
   t.same(app.tokenExchange.verify(token).claims, { tenant: 'acme', nested: { deep: [1, null] } })
   t.match(decodeClaims(token), { sub: 'u-7', idp: 'own', idp_sub: '10158', level: 'admin', tenant: 'acme' })
   await app.close()
@@ -48,7 +64,12 @@ t.test('null denies access: 403', async t => {
     const answer = await login({ access_token: 'good' })
     t.equal(answer.statusCode, 403)
     t.equal(answer.headers['cache-control'], 'no-store')
-    t.same(answer.json(), { statusCode: 403, code: 'AUTH_ERR_ACCESS_DENIED', error: 'Forbidden', message: 'This user has no access' })
+    t.same(answer.json(), {
+      statusCode: 403,
+      code: 'AUTH_ERR_ACCESS_DENIED',
+      error: 'Forbidden',
+      message: 'This user has no access'
+    })
     t.notMatch(log(), '"level":50', 'a refusal is no error of the server')
     await app.close()
   }
@@ -57,10 +78,18 @@ t.test('null denies access: 403', async t => {
 t.test('junk is 503, whatever it is', async t => {
   const cycle: Record<string, unknown> = {}
   cycle.self = cycle
-  const throwing = (name: string): object => Object.defineProperty({}, name, { enumerable: true, get () { throw new Error('s3cr3t') } })
+  const throwing = (name: string): object =>
+    Object.defineProperty({}, name, {
+      enumerable: true,
+      get () {
+        throw new Error('s3cr3t')
+      }
+    })
   const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000))
   const rows: Array<[string, () => unknown]> = [
-    ...[undefined, false, true, 0, 1, '', 'admin', 1n, Symbol('admin'), [], [{}], () => ({}), NaN].map(value => [`${typeof value} ${String(value)}`, () => value] as [string, () => unknown]),
+    ...[undefined, false, true, 0, 1, '', 'admin', 1n, Symbol('admin'), [], [{}], () => ({}), NaN].map(
+      value => [`${typeof value} ${String(value)}`, () => value] as [string, () => unknown]
+    ),
     ['an Error, returned', () => new Error('no such user')],
     ['a Map', () => new Map([['level', 'admin']])],
     ['a Set', () => new Set(['admin'])],
@@ -68,21 +97,58 @@ t.test('junk is 503, whatever it is', async t => {
     ['a Buffer', () => Buffer.from('admin')],
     ['a result set of a data base', () => ({ rows: [], rowCount: 0 })],
     ['a misspelt member alone', () => ({ lvl: 'admin' })],
-    ...['everyone', 'application', 'Admin', 'admin ', '', null, 1, ['admin'], { toString: () => 'admin' }].map(level => [`level ${JSON.stringify(level)}`, () => ({ level })] as [string, () => unknown]),
-    ...['todo', null, {}, new Set(['todo']), [1], [null], [''], [['todo']], [{ toString: () => 'todo' }], Array(2), { length: 1, 0: 'todo' }].map(permissions => [`permissions ${String(JSON.stringify(permissions))}`, () => ({ permissions })] as [string, () => unknown]),
-    ...['', 7, {}, ['u'], true].map(userId => [`userId ${JSON.stringify(userId)}`, () => ({ userId })] as [string, () => unknown]),
-    ...[null, 'x', 1, [], () => ({})].map(claims => [`claims ${String(claims)}`, () => ({ claims })] as [string, () => unknown]),
+    ...['everyone', 'application', 'Admin', 'admin ', '', null, 1, ['admin'], { toString: () => 'admin' }].map(
+      level => [`level ${JSON.stringify(level)}`, () => ({ level })] as [string, () => unknown]
+    ),
+    ...[
+      'todo',
+      null,
+      {},
+      new Set(['todo']),
+      [1],
+      [null],
+      [''],
+      [['todo']],
+      [{ toString: () => 'todo' }],
+      Array(2),
+      { length: 1, 0: 'todo' }
+    ].map(
+      permissions =>
+        [`permissions ${String(JSON.stringify(permissions))}`, () => ({ permissions })] as [string, () => unknown]
+    ),
+    ...['', 7, {}, ['u'], true].map(
+      userId => [`userId ${JSON.stringify(userId)}`, () => ({ userId })] as [string, () => unknown]
+    ),
+    ...[null, 'x', 1, [], () => ({})].map(
+      claims => [`claims ${String(claims)}`, () => ({ claims })] as [string, () => unknown]
+    ),
     ['a BigInt claim', () => ({ claims: { id: 1n } })],
     ['a circle', () => ({ claims: cycle })],
     ['a claim that throws', () => ({ claims: throwing('tenant') })],
     ['a deep claim', () => ({ claims: { deep } })],
     ['toJSON answers a text', () => ({ claims: { toJSON: () => 'text' } })],
     ['toJSON answers nothing', () => ({ claims: { toJSON () {} } })],
-    ['toJSON throws', () => ({ claims: { toJSON () { throw new Error('s3cr3t') } } })],
+    [
+      'toJSON throws',
+      () => ({
+        claims: {
+          toJSON () {
+            throw new Error('s3cr3t')
+          }
+        }
+      })
+    ],
     ['toJSON brings a reserved claim', () => ({ claims: { tenant: 1, toJSON: () => ({ sub: 'root' }) } })],
     ['a level that throws', () => throwing('level')],
     ['a then that throws', () => throwing('then')],
-    ['a revoked proxy', () => { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy }],
+    [
+      'a revoked proxy',
+      () => {
+        const { proxy, revoke } = Proxy.revocable({}, {})
+        revoke()
+        return proxy
+      }
+    ],
     ['10,000 permissions', () => ({ permissions: Array.from({ length: 10_000 }, (_value, index) => `todo:${index}`) })],
     ['a claim of 100 kB', () => ({ claims: { text: 'x'.repeat(100_000) } })],
     ['a user id of 100 kB', () => ({ userId: 'x'.repeat(100_000) })],
@@ -98,8 +164,25 @@ t.test('junk is 503, whatever it is', async t => {
 })
 
 t.test('the names of the token itself are refused as claims', async t => {
-  const reserved = ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'client_id', 'idp', 'idp_sub', 'level', 'permissions', 'sid']
-  for (const claims of [...reserved.map(name => ({ tenant: 'acme', [name]: 'x' })), JSON.parse('{"__proto__":{"level":"admin"}}')]) {
+  const reserved = [
+    'iss',
+    'sub',
+    'aud',
+    'exp',
+    'nbf',
+    'iat',
+    'jti',
+    'client_id',
+    'idp',
+    'idp_sub',
+    'level',
+    'permissions',
+    'sid'
+  ]
+  for (const claims of [
+    ...reserved.map(name => ({ tenant: 'acme', [name]: 'x' })),
+    JSON.parse('{"__proto__":{"level":"admin"}}')
+  ]) {
     const { app, login } = await loginServer({ permissions: () => ({ claims }) })
     t.same((await login({ access_token: 'good' })).json(), failed, Object.keys(claims).join())
     await app.close()
@@ -109,12 +192,42 @@ t.test('the names of the token itself are refused as claims', async t => {
 t.test('what it throws is logged whole and never answered', async t => {
   const secret = 'postgres://root:hunter2@db.internal/users'
   const rows: Array<[string, PermissionLookup]> = [
-    ['throws', () => { throw new Error(secret) }],
-    ['rejects', async () => { throw new Error('query failed', { cause: new Error(secret) }) }],
-    ['rejects with one of our codes', async () => { throw Object.assign(new Error(secret), { code: 'AUTH_ERR_GRANT_REJECTED', statusCode: 401 }) }],
-    ['rejects with a status', async () => { throw Object.assign(new Error(secret), { statusCode: 404, headers: { 'x-secret': secret } }) }],
-    ['rejects with a text', async () => { throw secret }],
-    ['rejects with nothing', async () => { throw nothing }]
+    [
+      'throws',
+      () => {
+        throw new Error(secret)
+      }
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('query failed', { cause: new Error(secret) })
+      }
+    ],
+    [
+      'rejects with one of our codes',
+      async () => {
+        throw Object.assign(new Error(secret), { code: 'AUTH_ERR_GRANT_REJECTED', statusCode: 401 })
+      }
+    ],
+    [
+      'rejects with a status',
+      async () => {
+        throw Object.assign(new Error(secret), { statusCode: 404, headers: { 'x-secret': secret } })
+      }
+    ],
+    [
+      'rejects with a text',
+      async () => {
+        throw secret
+      }
+    ],
+    [
+      'rejects with nothing',
+      async () => {
+        throw nothing
+      }
+    ]
   ]
   for (const [name, permissions] of rows) {
     const { app, login, log } = await loginServer({ permissions })
@@ -131,11 +244,20 @@ t.test('what it throws is logged whole and never answered', async t => {
 t.test('what cannot even be read is 503, too', async t => {
   const explode = { get (): never { throw new Error('s3cr3t') } }
   const rows: Array<[string, unknown]> = [
-    ...['message', 'stack', 'cause', 'code', 'extra'].map(name => [`an error whose ${name} throws`, Object.defineProperty(new Error('x'), name, { enumerable: true, ...explode })] as [string, unknown]),
+    ...['message', 'stack', 'cause', 'code', 'extra'].map(
+      name =>
+        [
+          `an error whose ${name} throws`,
+          Object.defineProperty(new Error('x'), name, { enumerable: true, ...explode })
+        ] as [string, unknown]
+    ),
     ['an object whose message throws', Object.defineProperty({}, 'message', explode)],
     ['such a cause', new Error('x', { cause: Object.defineProperty({}, 'message', explode) })],
     ['such a part', new AggregateError([Object.defineProperty(new Error('x'), 'stack', explode)])],
-    ['a proxy', new Proxy({}, { get: explode.get, has: explode.get, getPrototypeOf: explode.get, ownKeys: explode.get })],
+    [
+      'a proxy',
+      new Proxy({}, { get: explode.get, has: explode.get, getPrototypeOf: explode.get, ownKeys: explode.get })
+    ],
     ['a frozen object', Object.freeze({ message: 'x' })]
   ]
   for (const [name, thrown] of rows) {
@@ -147,7 +269,13 @@ t.test('what cannot even be read is 503, too', async t => {
 
 t.test('a lookup that hangs is 503 at lookupTimeout, and its signal is aborted', async t => {
   let signal: AbortSignal | undefined
-  const { app, login } = await loginServer({ lookupTimeout: 1, permissions: (_identity, context) => { signal = context.signal; return new Promise(() => {}) } })
+  const { app, login } = await loginServer({
+    lookupTimeout: 1,
+    permissions: (_identity, context) => {
+      signal = context.signal
+      return new Promise(() => {})
+    }
+  })
   t.same((await login({ access_token: 'good' })).json(), failed)
   t.equal(signal?.aborted, true)
   await app.close()
@@ -161,7 +289,10 @@ t.test('it is told why, for which request, until when, and what a code exchange 
     providers: { own },
     permissions (identity, context) {
       seen.push({ identity, context })
-      context.request.log.info({ context: { ...context, request: undefined }, identity }, 'an application that logs too much')
+      context.request.log.info(
+        { context: { ...context, request: undefined }, identity },
+        'an application that logs too much'
+      )
       return { permissions: [] }
     }
   })
@@ -181,7 +312,12 @@ t.test('it is told why, for which request, until when, and what a code exchange 
 
 t.test('without a code exchange there are no provider tokens', async t => {
   const seen: unknown[] = []
-  const { app, login } = await loginServer({ permissions: (_identity, { providerTokens }) => { seen.push(providerTokens); return {} } })
+  const { app, login } = await loginServer({
+    permissions: (_identity, { providerTokens }) => {
+      seen.push(providerTokens)
+      return {}
+    }
+  })
   await login({ access_token: 'good' })
   t.same(seen, [null])
   await app.close()
@@ -200,7 +336,24 @@ t.test('what the application does to its objects later reaches no token', async 
 
 t.test('the body never says who the user is, or what it may do', async t => {
   const { app, login } = await loginServer()
-  const body = { access_token: 'good', user_id: 'own:1', userId: 'own:1', email: 'root@example.com', sub: '1', subject: '1', provider: 'x', level: 'admin', permissions: ['*'], claims: { a: 1 }, user: { userId: 'own:1' } }
-  t.same((await login(body)).json().user, { userId: 'own:10158', provider: 'own', level: 'authenticated', permissions: [] })
+  const body = {
+    access_token: 'good',
+    user_id: 'own:1',
+    userId: 'own:1',
+    email: 'root@example.com',
+    sub: '1',
+    subject: '1',
+    provider: 'x',
+    level: 'admin',
+    permissions: ['*'],
+    claims: { a: 1 },
+    user: { userId: 'own:1' }
+  }
+  t.same((await login(body)).json().user, {
+    userId: 'own:10158',
+    provider: 'own',
+    level: 'authenticated',
+    permissions: []
+  })
   await app.close()
 })

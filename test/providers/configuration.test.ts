@@ -3,14 +3,27 @@ import t from 'tap'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from '../../src/providers/index.js'
 import { TENANT } from './good-tokens.js'
 
-const pem = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+const pem = (namedCurve: string) =>
+  generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 const [p256, p384] = [pem('P-256'), pem('P-384')]
 const url = 'http://idp.example'
 
-interface Factory { make: (options: never) => unknown, good: Record<string, unknown>, needs: string[], endpoints: string[], bad: Array<Record<string, unknown>> }
+interface Factory {
+  make: (options: never) => unknown
+  good: Record<string, unknown>
+  needs: string[]
+  endpoints: string[]
+  bad: Array<Record<string, unknown>>
+}
 
 const idTokenBad = [{ nonce: 'sometimes' }, { nonce: true }, { nonce: '' }, { replay: 'never' }]
-const listBad = [{ clientIds: [] }, { clientIds: 'client' }, { clientIds: [''] }, { clientIds: ['a', undefined] }, { clientId: 'a' }]
+const listBad = [
+  { clientIds: [] },
+  { clientIds: 'client' },
+  { clientIds: [''] },
+  { clientIds: ['a', undefined] },
+  { clientId: 'a' }
+]
 
 const factories: Record<string, Factory> = {
   facebook: {
@@ -32,14 +45,28 @@ const factories: Record<string, Factory> = {
     good: { clientIds: ['a'], teamId: 't', keyId: 'k', privateKey: p256 },
     needs: ['clientIds', 'teamId', 'keyId', 'privateKey'],
     endpoints: ['jwks', 'token', 'revoke'],
-    bad: [{ privateKey: 'S3CRET' }, { privateKey: p384 }, { privateKey: p256.replace('PRIVATE', 'PUBLIC') }, ...idTokenBad, ...listBad]
+    bad: [
+      { privateKey: 'S3CRET' },
+      { privateKey: p384 },
+      { privateKey: p256.replace('PRIVATE', 'PUBLIC') },
+      ...idTokenBad,
+      ...listBad
+    ]
   },
   microsoft: {
     make: microsoft,
     good: { clientIds: ['a'], tenants: [TENANT] },
     needs: ['clientIds', 'tenants'],
     endpoints: ['authority'],
-    bad: [{ tenants: [] }, { tenants: 'all' }, { tenants: ['any'] }, { tenants: ['contoso.com'] }, { tenants: [TENANT, ''] }, ...idTokenBad, ...listBad]
+    bad: [
+      { tenants: [] },
+      { tenants: 'all' },
+      { tenants: ['any'] },
+      { tenants: ['contoso.com'] },
+      { tenants: [TENANT, ''] },
+      ...idTokenBad,
+      ...listBad
+    ]
   },
   github: {
     make: github,
@@ -54,8 +81,17 @@ const factories: Record<string, Factory> = {
     needs: ['issuer', 'clientIds'],
     endpoints: ['jwks'],
     bad: [
-      { issuer: url }, { issuer: 'idp.example' }, { issuer: 'https://u:S3CRET@idp.example' }, { algorithms: [] }, { algorithms: ['HS256'] }, { algorithms: ['none'] },
-      { algorithms: 'RS256' }, { algorithms: ['RS256', 'HS512'] }, { subject: 'sub' }, ...idTokenBad, ...listBad
+      { issuer: url },
+      { issuer: 'idp.example' },
+      { issuer: 'https://u:S3CRET@idp.example' },
+      { algorithms: [] },
+      { algorithms: ['HS256'] },
+      { algorithms: ['none'] },
+      { algorithms: 'RS256' },
+      { algorithms: ['RS256', 'HS512'] },
+      { subject: 'sub' },
+      ...idTokenBad,
+      ...listBad
     ]
   },
   introspection: {
@@ -71,24 +107,44 @@ for (const [name, { make, good, needs, endpoints, bad }] of Object.entries(facto
   t.test(name, async t => {
     const build = (options: unknown) => () => Reflect.apply(make, undefined, [options])
     t.doesNotThrow(build(good))
-    t.doesNotThrow(build(Object.freeze({ ...good, endpoints: Object.fromEntries(endpoints.map(key => [key, 'http://127.0.0.1:1'])) })))
+    t.doesNotThrow(
+      build(
+        Object.freeze({ ...good, endpoints: Object.fromEntries(endpoints.map(key => [key, 'http://127.0.0.1:1'])) })
+      )
+    )
     const rows = [
       ...needs.flatMap(need => [{ [need]: undefined }, { [need]: '' }, { [need]: null }, { [need]: 7 }]),
-      ...endpoints.flatMap(key => [{ endpoints: { [key]: url } }, { endpoints: { [key]: '' } }, { endpoints: { [`${key}s`]: 'https://idp.example' } }]),
-      ...bad, { unknown: 1 }, { endpoints: 'https://idp.example' }, { endpoints: { nowhere: 'https://idp.example' } }
+      ...endpoints.flatMap(key => [
+        { endpoints: { [key]: url } },
+        { endpoints: { [key]: '' } },
+        { endpoints: { [`${key}s`]: 'https://idp.example' } }
+      ]),
+      ...bad,
+      { unknown: 1 },
+      { endpoints: 'https://idp.example' },
+      { endpoints: { nowhere: 'https://idp.example' } }
     ]
     for (const row of rows) {
       const named = Object.keys(row)[0] ?? ''
-      const refusal = t.throws(build({ ...good, ...row }), { code: 'AUTH_ERR_OPTION_INVALID', message: new RegExp(`${name}.*${named.slice(0, 6)}`) }, JSON.stringify(row))
+      const refusal = t.throws(
+        build({ ...good, ...row }),
+        { code: 'AUTH_ERR_OPTION_INVALID', message: new RegExp(`${name}.*${named.slice(0, 6)}`) },
+        JSON.stringify(row)
+      )
       t.notMatch(refusal, { message: /S3CRET|BEGIN/ })
     }
-    for (const options of [undefined, null, 'options', []]) t.throws(build(options), { code: 'AUTH_ERR_OPTION_INVALID' })
+    for (const options of [undefined, null, 'options', []]) {
+      t.throws(build(options), { code: 'AUTH_ERR_OPTION_INVALID' })
+    }
   })
 }
 
 t.test('what the factories take', async t => {
   t.strictSame(apple({ clientIds: ['a'] }).accepts, ['id_token'])
-  t.strictSame(apple({ clientIds: ['a'], teamId: 't', keyId: 'k', privateKey: p256 }).accepts, ['id_token', 'authorization_code'])
+  t.strictSame(apple({ clientIds: ['a'], teamId: 't', keyId: 'k', privateKey: p256 }).accepts, [
+    'id_token',
+    'authorization_code'
+  ])
   t.strictSame(facebook({ appId: '1', appSecret: 's' }).accepts, ['access_token', 'id_token'])
   t.strictSame(github({ clientId: 'a', clientSecret: 's' }).accepts, ['access_token', 'authorization_code'])
   t.doesNotThrow(() => microsoft({ clientIds: ['a'], tenants: 'any' }))

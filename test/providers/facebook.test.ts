@@ -10,11 +10,25 @@ const USER = '10158000000000000001'
 const TOKEN = 'EAAGclassic'
 const key = await issuerKey('k')
 
-const goodDebug = { app_id: APP, type: 'USER', application: 'App', expires_at: 0, is_valid: true, scopes: ['email'], user_id: USER }
-const goodMe = { id: USER, name: 'U', email: 'u@example.com', picture: { data: { url: 'https://fb.example/p', is_silhouette: false } } }
+const goodDebug = {
+  app_id: APP,
+  type: 'USER',
+  application: 'App',
+  expires_at: 0,
+  is_valid: true,
+  scopes: ['email'],
+  user_id: USER
+}
+const goodMe = {
+  id: USER,
+  name: 'U',
+  email: 'u@example.com',
+  picture: { data: { url: 'https://fb.example/p', is_silhouette: false } }
+}
 
 function graph (debug: unknown = { data: goodDebug }, me: unknown = goodMe, status = 200): Handler {
-  return (request, response, body) => json(request.url?.includes('/debug_token') === true ? debug : me, status)(request, response, body)
+  return (request, response, body) =>
+    json(request.url?.includes('/debug_token') === true ? debug : me, status)(request, response, body)
 }
 
 function provider (url: string) {
@@ -39,10 +53,17 @@ t.test('a classic token', async t => {
     claims: { ...goodDebug, ...goodMe }
   })
   t.strictSame(fake.calls, ['GET /v23.0/debug_token', 'GET /v23.0/me'])
-  t.strictSame(fake.requests.map(({ url }) => Object.fromEntries(url.searchParams)), [
-    { input_token: token, access_token: `${APP}|s3cret` },
-    { fields: 'id,name,email,picture', access_token: token, appsecret_proof: createHmac('sha256', 's3cret').update(token).digest('hex') }
-  ])
+  t.strictSame(
+    fake.requests.map(({ url }) => Object.fromEntries(url.searchParams)),
+    [
+      { input_token: token, access_token: `${APP}|s3cret` },
+      {
+        fields: 'id,name,email,picture',
+        access_token: token,
+        appsecret_proof: createHmac('sha256', 's3cret').update(token).digest('hex')
+      }
+    ]
+  )
 })
 
 t.test('answers that are good all the same', async t => {
@@ -59,7 +80,9 @@ t.test('answers that are good all the same', async t => {
   }
 })
 
-const error = (code: number, more: object = {}) => ({ error: { message: 'the secret text of Facebook', type: 'OAuthException', code, ...more } })
+const error = (code: number, more: object = {}) => ({
+  error: { message: 'the secret text of Facebook', type: 'OAuthException', code, ...more }
+})
 
 const rejected: Array<[string, Handler, reason: string]> = [
   ['not valid', graph({ data: { is_valid: false, error: { code: 190 }, scopes: [] } }), 'is_valid'],
@@ -77,7 +100,11 @@ const rejected: Array<[string, Handler, reason: string]> = [
   ['error 190', graph(error(190), undefined, 400), 'error 190'],
   ['error 190 at /me', graph(undefined, error(190)), 'error 190'],
   ['error 100: of another app', graph(error(100), undefined, 400), 'error 100'],
-  ['a code that is none, of which the log repeats nothing', graph({ error: { code: 'ada@example.com', message: 'm' } }, undefined, 400), 'error without a code']
+  [
+    'a code that is none, of which the log repeats nothing',
+    graph({ error: { code: 'ada@example.com', message: 'm' } }, undefined, 400),
+    'error without a code'
+  ]
 ]
 for (const [name, answer, reason] of rejected) {
   t.test(`rejected: ${name}`, async t => {
@@ -87,10 +114,18 @@ for (const [name, answer, reason] of rejected) {
 }
 
 const unavailable: Array<[string, Handler, reason: string | RegExp]> = [
-  ...[1, 2, 4, 17, 341, 613].map((code): [string, Handler, string] => [`error ${code}`, graph(error(code), undefined, 400), `error ${code}`]),
+  ...[1, 2, 4, 17, 341, 613].map((code): [string, Handler, string] => [
+    `error ${code}`,
+    graph(error(code), undefined, 400),
+    `error ${code}`
+  ]),
   ['error 4 at /me', graph(undefined, error(4)), 'error 4'],
   ['an error that passes', graph(error(9999, { is_transient: true }), undefined, 400), 'error 9999'],
-  ['a desktop app', graph(error(190, { message: 'App is configured as a desktop app' }), undefined, 400), /configuration: .*desktop app/],
+  [
+    'a desktop app',
+    graph(error(190, { message: 'App is configured as a desktop app' }), undefined, 400),
+    /configuration: .*desktop app/
+  ],
   ['an app id or secret that Facebook does not know', graph(error(101), undefined, 400), /configuration: error 101/],
   ['status 500', graph(error(190), undefined, 500), 'status 500'],
   ['status 404 with a page', raw('<html>', 404), 'status 404'],
@@ -109,10 +144,25 @@ for (const [name, answer, reason] of unavailable) {
 t.test('Limited Login has the same subject, as id_token and as access_token, and never asks Graph', async t => {
   const fake = await fakeServer(t, json({ keys: [key.jwk] }))
   for (const iss of ['https://www.facebook.com', 'https://facebook.com']) {
-    const token = await sign(key, { iss, aud: APP, sub: USER, nonce: 'n', email: 'u@example.com', email_verified: true, ...times() })
+    const token = await sign(key, {
+      iss,
+      aud: APP,
+      sub: USER,
+      nonce: 'n',
+      email: 'u@example.com',
+      email_verified: true,
+      ...times()
+    })
     for (const type of ['id_token', 'access_token'] as const) {
-      t.match(await verify(provider(fake.url), { type, token, nonce: 'n' }), { subject: USER, clientId: APP, emailVerified: 'unknown' })
-      await t.rejects(verify(provider(fake.url), { type, token, nonce: 'm' }), { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'nonce' })
+      t.match(await verify(provider(fake.url), { type, token, nonce: 'n' }), {
+        subject: USER,
+        clientId: APP,
+        emailVerified: 'unknown'
+      })
+      await t.rejects(verify(provider(fake.url), { type, token, nonce: 'm' }), {
+        code: 'AUTH_ERR_GRANT_REJECTED',
+        reason: 'nonce'
+      })
     }
   }
   t.strictSame(new Set(fake.calls), new Set(['GET /jwks']))
@@ -121,7 +171,9 @@ t.test('Limited Login has the same subject, as id_token and as access_token, and
 t.test('a classic token carries no nonce', async t => {
   const fake = await fakeServer(t, graph())
   const strict = facebook({ appId: APP, appSecret: 's3cret', nonce: 'required', endpoints: { graph: fake.url } })
-  await t.rejects(verify(strict, { type: 'access_token', token: TOKEN, nonce: 'n' }), { code: 'AUTH_ERR_GRANT_REJECTED' })
+  await t.rejects(verify(strict, { type: 'access_token', token: TOKEN, nonce: 'n' }), {
+    code: 'AUTH_ERR_GRANT_REJECTED'
+  })
   t.strictSame(fake.calls, [])
 })
 
@@ -131,5 +183,7 @@ t.test('the deadline covers both calls', async t => {
     if (request.url?.includes('/me') === true) controller.abort()
     else graph()(request, response, body)
   })
-  await t.rejects(provider(fake.url).verify({ type: 'access_token', token: TOKEN }, { signal: controller.signal }), { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' })
+  await t.rejects(provider(fake.url).verify({ type: 'access_token', token: TOKEN }, { signal: controller.signal }), {
+    code: 'AUTH_ERR_PROVIDER_UNAVAILABLE'
+  })
 })

@@ -3,21 +3,52 @@ import { github } from '../../src/providers/index.js'
 import { fakeServer, json, raw, type FakeServer, type Handler } from '../http/fake-server.js'
 import { verify } from './good-tokens.js'
 
-const user = { login: 'octocat', id: 583231, name: 'Mona', email: null, avatar_url: 'https://avatars.example/u', type: 'User' }
-const good = { id: 1, token: 'gho_s3cret', hashed_token: 'h4sh', app: { name: 'App', client_id: 'Iv1.client' }, user, scopes: ['read:user'], expires_at: null }
+const user = {
+  login: 'octocat',
+  id: 583231,
+  name: 'Mona',
+  email: null,
+  avatar_url: 'https://avatars.example/u',
+  type: 'User'
+}
+const good = {
+  id: 1,
+  token: 'gho_s3cret',
+  hashed_token: 'h4sh',
+  app: { name: 'App', client_id: 'Iv1.client' },
+  user,
+  scopes: ['read:user'],
+  expires_at: null
+}
 
 function provider ({ url }: FakeServer) {
-  return github({ clientId: 'Iv1.client', clientSecret: 's3cret', endpoints: { api: `${url}/api/v3/`, token: `${url}/token` } })
+  return github({
+    clientId: 'Iv1.client',
+    clientSecret: 's3cret',
+    endpoints: { api: `${url}/api/v3/`, token: `${url}/token` }
+  })
 }
 
 t.test('an access token is checked as this app\'s own', async t => {
   const fake = await fakeServer(t, json(good))
   const identity = await verify(provider(fake), { type: 'access_token', token: 'gho_s3cret' })
   t.match(identity, {
-    subject: '583231', clientId: 'Iv1.client', email: null, emailVerified: 'unknown', name: 'Mona', picture: user.avatar_url, claims: { login: 'octocat', scopes: ['read:user'] }
+    subject: '583231',
+    clientId: 'Iv1.client',
+    email: null,
+    emailVerified: 'unknown',
+    name: 'Mona',
+    picture: user.avatar_url,
+    claims: { login: 'octocat', scopes: ['read:user'] }
   })
   t.notMatch(JSON.stringify(identity), /s3cret|h4sh/)
-  t.match(fake.requests, [{ method: 'POST', body: '{"access_token":"gho_s3cret"}', headers: { authorization: `Basic ${btoa('Iv1.client:s3cret')}`, 'user-agent': /./ } }])
+  t.match(fake.requests, [
+    {
+      method: 'POST',
+      body: '{"access_token":"gho_s3cret"}',
+      headers: { authorization: `Basic ${btoa('Iv1.client:s3cret')}`, 'user-agent': /./ }
+    }
+  ])
   t.strictSame(fake.calls, ['POST /api/v3/applications/Iv1.client/token'])
 })
 
@@ -61,12 +92,24 @@ const codes: Array<[string, Handler, string | null]> = [
 ]
 for (const [name, answer, code] of codes) {
   t.test(`a code, answered with ${name}`, async t => {
-    const fake = await fakeServer(t, (request, response, body) => (request.url === '/token' ? answer : json(good))(request, response, body))
-    const attempt = verify(provider(fake), { type: 'authorization_code', token: 'c0de', redirectUri: 'app://cb', codeVerifier: 'v' })
+    const fake = await fakeServer(t, (request, response, body) =>
+      (request.url === '/token' ? answer : json(good))(request, response, body)
+    )
+    const attempt = verify(provider(fake), {
+      type: 'authorization_code',
+      token: 'c0de',
+      redirectUri: 'app://cb',
+      codeVerifier: 'v'
+    })
     if (code !== null) return await t.rejects(attempt, { code, reason: /./ })
     t.match(await attempt, { subject: '583231' })
     t.strictSame(Object.fromEntries(new URLSearchParams(fake.requests[0]?.body)), {
-      client_id: 'Iv1.client', client_secret: 's3cret', grant_type: 'authorization_code', code: 'c0de', redirect_uri: 'app://cb', code_verifier: 'v'
+      client_id: 'Iv1.client',
+      client_secret: 's3cret',
+      grant_type: 'authorization_code',
+      code: 'c0de',
+      redirect_uri: 'app://cb',
+      code_verifier: 'v'
     })
     t.equal(fake.requests[1]?.body, '{"access_token":"gho_new"}')
   })

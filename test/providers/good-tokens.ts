@@ -34,22 +34,51 @@ export const idTokenCases: Record<string, IdTokenCase> = {
   },
   apple: {
     provider: (url, options) => apple({ clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
-    claims: () => ({ iss: 'https://appleid.apple.com', aud: CLIENT, sub: '000792.d71059.0638', email: 'u@privaterelay.appleid.com', email_verified: 'true', is_private_email: 'true' }),
+    claims: () => ({
+      iss: 'https://appleid.apple.com',
+      aud: CLIENT,
+      sub: '000792.d71059.0638',
+      email: 'u@privaterelay.appleid.com',
+      email_verified: 'true',
+      is_private_email: 'true'
+    }),
     subject: '000792.d71059.0638'
   },
   microsoft: {
-    provider: (url, options) => microsoft({ clientIds: [CLIENT, OTHER_CLIENT], tenants: [TENANT], endpoints: { authority: url }, ...options }),
-    claims: url => ({ iss: `${url}/${TENANT}/v2.0`, tid: TENANT, oid: '00000000-0000-0000-66f3-3332eca7ea81', aud: CLIENT, sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', ver: '2.0' }),
+    provider: (url, options) =>
+      microsoft({ clientIds: [CLIENT, OTHER_CLIENT], tenants: [TENANT], endpoints: { authority: url }, ...options }),
+    claims: url => ({
+      iss: `${url}/${TENANT}/v2.0`,
+      tid: TENANT,
+      oid: '00000000-0000-0000-66f3-3332eca7ea81',
+      aud: CLIENT,
+      sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
+      ver: '2.0'
+    }),
     subject: `${TENANT}:00000000-0000-0000-66f3-3332eca7ea81`
   },
   'facebook (Limited Login)': {
     provider: (url, options) => facebook({ appId: CLIENT, appSecret: 'secret', endpoints: { jwks: url }, ...options }),
-    claims: () => ({ iss: 'https://www.facebook.com', aud: CLIENT, sub: '10158000000000000001', email: 'u@example.com', name: 'U', picture: 'https://fb.example/p' }),
+    claims: () => ({
+      iss: 'https://www.facebook.com',
+      aud: CLIENT,
+      sub: '10158000000000000001',
+      email: 'u@example.com',
+      name: 'U',
+      picture: 'https://fb.example/p'
+    }),
     subject: '10158000000000000001'
   },
   oidc: {
-    provider: (url, options) => oidc({ issuer: 'https://idp.example', clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
-    claims: () => ({ iss: 'https://idp.example', aud: CLIENT, sub: 'user-1', email: 'u@example.com', email_verified: false }),
+    provider: (url, options) =>
+      oidc({ issuer: 'https://idp.example', clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
+    claims: () => ({
+      iss: 'https://idp.example',
+      aud: CLIENT,
+      sub: 'user-1',
+      email: 'u@example.com',
+      email_verified: false
+    }),
     subject: 'user-1'
   }
 }
@@ -59,6 +88,9 @@ export function times (): Record<string, number> {
   return { iat: now, exp: now + 3600 }
 }
 
-export function verify (provider: IdentityProvider, grant: Partial<AuthorizationGrant> & { token: string }): Promise<VerifiedIdentity> {
+export function verify (
+  provider: IdentityProvider,
+  grant: Partial<AuthorizationGrant> & { token: string }
+): Promise<VerifiedIdentity> {
   return provider.verify({ type: 'id_token', ...grant }, { signal: new AbortController().signal })
 }

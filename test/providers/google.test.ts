@@ -13,11 +13,26 @@ t.test('Google', async t => {
   t.match(await verify(anybody, { token: await token({}) }), {
     email: 'u@example.com', emailVerified: true, name: 'U', picture: 'https://lh3.example/p', locale: 'en'
   })
-  t.match(await verify(anybody, { token: await token({ iss: 'accounts.google.com' }) }), { clientId: CLIENT }, 'the issuer without its scheme')
-  t.match(await verify(anybody, { token: await token({ iss: 'accounts.google.com', sub: '9'.repeat(21), email: undefined }) }), { subject: '9'.repeat(21), email: null })
+  t.match(
+    await verify(anybody, { token: await token({ iss: 'accounts.google.com' }) }),
+    { clientId: CLIENT },
+    'the issuer without its scheme'
+  )
+  t.match(
+    await verify(anybody, {
+      token: await token({ iss: 'accounts.google.com', sub: '9'.repeat(21), email: undefined })
+    }),
+    { subject: '9'.repeat(21), email: null }
+  )
   t.match(await verify(staff, { token: await token({ hd: 'example.com' }) }), { claims: { hd: 'example.com' } })
   for (const hd of [undefined, '', 'other.com', 'example.com.attacker.com', ['example.com'], true]) {
-    await t.rejects(verify(staff, { token: await token({ hd, email: 'u@example.com' }) }), { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'hd' }, `hd ${String(hd)}`)
+    await t.rejects(
+      verify(staff, { token: await token({ hd, email: 'u@example.com' }) }),
+      { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'hd' },
+      `hd ${String(hd)}`
+    )
   }
-  await t.rejects(verify(anybody, { type: 'access_token', token: await token({}) }), { code: 'AUTH_ERR_GRANT_REJECTED' })
+  await t.rejects(verify(anybody, { type: 'access_token', token: await token({}) }), {
+    code: 'AUTH_ERR_GRANT_REJECTED'
+  })
 })

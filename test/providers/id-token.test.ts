@@ -15,7 +15,17 @@ const JWKS = { keys: [key.jwk, elliptic.jwk] }
 const badClaims: Array<[string, Record<string, unknown>]> = [
   ['iss', { iss: 'https://attacker.example' }],
   ['iss', { iss: undefined }],
-  ['iss', { iss: ['https://accounts.google.com', 'https://appleid.apple.com', 'https://www.facebook.com', 'https://idp.example'] }],
+  [
+    'iss',
+    {
+      iss: [
+        'https://accounts.google.com',
+        'https://appleid.apple.com',
+        'https://www.facebook.com',
+        'https://idp.example'
+      ]
+    }
+  ],
   ['iss', { iss: 'https://accounts.google.com/' }],
   ['aud', { aud: 'other-app' }],
   ['aud', { aud: ['other-app'] }],
@@ -68,7 +78,11 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
       const identity = await verify(verifier, { token: await sign(key, { ...good(), jti: 'j' }) })
       t.match(identity, { subject, clientId: CLIENT, claims: { ...good(), iat: Number, exp: Number, jti: 'j' } })
       for (const row of goodClaims) {
-        t.match(await verify(verifier, { token: await sign(key, { ...good(), ...row }) }), { subject, clientId: CLIENT }, JSON.stringify(row))
+        t.match(
+          await verify(verifier, { token: await sign(key, { ...good(), ...row }) }),
+          { subject, clientId: CLIENT },
+          JSON.stringify(row)
+        )
       }
       for (const typ of [undefined, 'jwt']) {
         t.match(await verify(verifier, { token: await sign(key, good(), { typ }) }), { subject }, `typ ${typ}`)
@@ -99,7 +113,8 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
     await t.test('refuses by the header, whatever the signature', async () => {
       const token = await sign(key, good())
       const unsigned = new UnsecuredJWT(good()).encode()
-      const hmac = (secret: string) => new SignJWT(good()).setProtectedHeader({ alg: 'HS256', kid: 'key-1' }).sign(Buffer.from(secret))
+      const hmac = (secret: string) =>
+        new SignJWT(good()).setProtectedHeader({ alg: 'HS256', kid: 'key-1' }).sign(Buffer.from(secret))
       await refuses(`${unsigned}AA`, 'alg', 'none')
       await refuses(unsigned, 'form', 'none, unsigned')
       await refuses(await hmac(JSON.stringify(key.jwk)), 'alg', 'HS256 with the public key')
@@ -108,23 +123,43 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
       await refuses(await sign(key, good(), { kid: '../../etc/passwd' }), 'kid', 'unknown kid')
       await refuses(await sign(key, good(), { kid: '__proto__' }), 'kid', '__proto__')
       await refuses(await sign(stranger, good(), { jwk: stranger.jwk }), 'signature', 'embedded key')
-      await refuses(await sign(stranger, good(), { jku: 'https://attacker.example/jwks', x5u: 'https://attacker.example/x' }), 'signature', 'address of a key')
+      await refuses(
+        await sign(stranger, good(), { jku: 'https://attacker.example/jwks', x5u: 'https://attacker.example/x' }),
+        'signature',
+        'address of a key'
+      )
       await refuses(await sign(stranger, good()), 'signature', 'another key')
       await refuses(await sign(key, good(), { typ: 'at+jwt' }), 'typ', 'an access token')
       await refuses(await sign(key, good(), { typ: 'logout+jwt' }), 'typ', 'a logout token')
       await refuses(withHeader(token, { crit: ['exp'] }), 'crit', 'crit')
       await refuses(withHeader(token, { b64: false }), 'crit', 'b64')
       await refuses(withHeader(token, { alg: ['RS256'] }), 'alg', 'list of algorithms')
-      await refuses(withHeader(token, { alg: 'PS256', kid: 'key-ec' }), name === 'oidc' ? 'kid' : 'alg', 'key of another kind')
+      await refuses(
+        withHeader(token, { alg: 'PS256', kid: 'key-ec' }),
+        name === 'oidc' ? 'kid' : 'alg',
+        'key of another kind'
+      )
     })
 
     await t.test('refuses other spellings', async () => {
       const token = await sign(key, good())
       const [header = '', payload = '', signature = ''] = token.split('.')
       const spellings = [
-        '', '.', '..', 'garbage', `${token}.`, `${token}=`, ` ${token}`, `${token}\n`, `${header}.${payload}`, `${header}.${payload}.`, `${token}.x.y`,
-        `${header}.${payload}.${signature.replaceAll('-', '+').replaceAll('_', '/')}=`, `${header}.${payload}.${unusedBits(signature)}`,
-        JSON.stringify({ protected: header, payload, signature }), `{"payload":"${payload}"}`
+        '',
+        '.',
+        '..',
+        'garbage',
+        `${token}.`,
+        `${token}=`,
+        ` ${token}`,
+        `${token}\n`,
+        `${header}.${payload}`,
+        `${header}.${payload}.`,
+        `${token}.x.y`,
+        `${header}.${payload}.${signature.replaceAll('-', '+').replaceAll('_', '/')}=`,
+        `${header}.${payload}.${unusedBits(signature)}`,
+        JSON.stringify({ protected: header, payload, signature }),
+        `{"payload":"${payload}"}`
       ]
       for (const spelling of spellings) await refuses(spelling, 'form', JSON.stringify(spelling.slice(-20)))
       await refuses(await sign(key, { ...good(), padding: 'x'.repeat(16_384) }), 'too long')
@@ -134,7 +169,14 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
       const hash = createHash('sha256').update('n-1')
       const forms = { raw: 'n-1', hex: hash.copy().digest('hex'), base64url: hash.copy().digest('base64url') }
       const limited = name.startsWith('facebook')
-      const rows: Array<[policy: 'required' | 'if-present' | 'off', posted: string | undefined, claims: Record<string, unknown>, good: boolean]> = [
+      const rows: Array<
+        [
+          policy: 'required' | 'if-present' | 'off',
+          posted: string | undefined,
+          claims: Record<string, unknown>,
+          good: boolean
+        ]
+      > = [
         ['if-present', undefined, {}, true],
         ['if-present', undefined, { nonce: 'of the SDK' }, true],
         ['if-present', 'n-1', { nonce: forms.raw }, true],
@@ -161,7 +203,10 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
       for (const [policy, nonce, row, isGood] of rows) {
         const verifier = provider(fake.url, { nonce: policy })
         t.equal(verifier.nonce, policy)
-        const attempt = verify(verifier, { token: await sign(key, { ...good(), ...row }), ...(nonce !== undefined && { nonce }) })
+        const attempt = verify(verifier, {
+          token: await sign(key, { ...good(), ...row }),
+          ...(nonce !== undefined && { nonce })
+        })
         const label = JSON.stringify([policy, nonce, row])
         if (isGood) t.match(await attempt, { subject }, label)
         else await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason: /nonce/ }, label)
@@ -179,7 +224,10 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
 }
 
 t.test('two providers of one kind share nothing', async t => {
-  const [first, second] = [await fakeServer(t, json({ keys: [key.jwk] })), await fakeServer(t, json({ keys: [stranger.jwk] }))]
+  const [first, second] = [
+    await fakeServer(t, json({ keys: [key.jwk] })),
+    await fakeServer(t, json({ keys: [stranger.jwk] }))
+  ]
   for (const { provider, claims } of Object.values(idTokenCases)) {
     const token = await sign(key, { ...claims(first.url), ...times() })
     await verify(provider(first.url), { token })
@@ -190,14 +238,29 @@ t.test('two providers of one kind share nothing', async t => {
 t.test('the audience that matched is the client id', async t => {
   const fake = await fakeServer(t, json(JWKS))
   const verifier = google({ clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: fake.url } })
-  t.match(await verify(verifier, { token: await sign(key, { iss: 'accounts.google.com', sub: '1', ...times(), aud: ['x', OTHER_CLIENT], azp: OTHER_CLIENT }) }), { clientId: OTHER_CLIENT })
+  t.match(
+    await verify(verifier, {
+      token: await sign(key, {
+        iss: 'accounts.google.com',
+        sub: '1',
+        ...times(),
+        aud: ['x', OTHER_CLIENT],
+        azp: OTHER_CLIENT
+      })
+    }),
+    { clientId: OTHER_CLIENT }
+  )
 })
 
 t.test('an outage is not a no', async t => {
   const fake = await fakeServer(t, json({}, 503))
   for (const [name, { provider, claims }] of Object.entries(idTokenCases)) {
     const token = await sign(key, { ...claims(fake.url), ...times() })
-    await t.rejects(verify(provider(fake.url), { token }), { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE', reason: 'status 503' }, name)
+    await t.rejects(
+      verify(provider(fake.url), { token }),
+      { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE', reason: 'status 503' },
+      name
+    )
   }
 })
 

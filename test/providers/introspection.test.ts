@@ -4,7 +4,15 @@ import { fakeServer, json, raw, type FakeServer, type Handler } from '../http/fa
 import { verify } from './good-tokens.js'
 
 const now = Math.floor(Date.now() / 1000)
-const good = { active: true, client_id: 'app', aud: ['me', 'you'], sub: 'user-1', exp: now + 60, email: 'u@example.com', email_verified: 'true' }
+const good = {
+  active: true,
+  client_id: 'app',
+  aud: ['me', 'you'],
+  sub: 'user-1',
+  exp: now + 60,
+  email: 'u@example.com',
+  email_verified: 'true'
+}
 
 function provider ({ url }: FakeServer, audience = 'me') {
   return introspection({ endpoint: `${url}/introspect`, clientId: 'c:1', clientSecret: 's 3', audience })
@@ -12,9 +20,23 @@ function provider ({ url }: FakeServer, audience = 'me') {
 
 t.test('an active token', async t => {
   const fake = await fakeServer(t, json(good))
-  t.match(await verify(provider(fake), { type: 'access_token', token: 't&k' }), { subject: 'user-1', clientId: 'me', email: 'u@example.com', emailVerified: true, claims: { client_id: 'app' } })
-  t.match(await verify(provider(fake, 'app'), { type: 'access_token', token: 't' }), { clientId: 'app' }, 'by client_id')
-  t.match(fake.requests[0], { method: 'POST', body: 'token=t%26k&token_type_hint=access_token', headers: { authorization: `Basic ${btoa('c%3A1:s%203')}` } })
+  t.match(await verify(provider(fake), { type: 'access_token', token: 't&k' }), {
+    subject: 'user-1',
+    clientId: 'me',
+    email: 'u@example.com',
+    emailVerified: true,
+    claims: { client_id: 'app' }
+  })
+  t.match(
+    await verify(provider(fake, 'app'), { type: 'access_token', token: 't' }),
+    { clientId: 'app' },
+    'by client_id'
+  )
+  t.match(fake.requests[0], {
+    method: 'POST',
+    body: 'token=t%26k&token_type_hint=access_token',
+    headers: { authorization: `Basic ${btoa('c%3A1:s%203')}` }
+  })
 })
 
 t.test('a number is an id of exactly these digits', async t => {

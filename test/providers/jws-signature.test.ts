@@ -8,12 +8,16 @@ import { isSignedBy } from '../../src/providers/jws-signature.js'
 interface Vector { tcId: number, comment: string, jws: string, result: 'valid' | 'invalid' }
 interface Group { comment: string, public?: JsonWebKey & { alg?: string }, tests: Vector[] }
 
-const { testGroups }: { testGroups: Group[] } = JSON.parse(await readFile(new URL('../vectors/wycheproof/json_web_signature_test.json', import.meta.url), 'utf8'))
+const { testGroups }: { testGroups: Group[] } = JSON.parse(
+  await readFile(new URL('../vectors/wycheproof/json_web_signature_test.json', import.meta.url), 'utf8')
+)
 
 function algorithmOf (jws: string): string | null {
   try {
     const parts = jws.split('.')
-    const isCanonical = parts.length === 3 && parts.every(part => part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part)
+    const isCanonical =
+      parts.length === 3 &&
+      parts.every(part => part !== '' && Buffer.from(part, 'base64url').toString('base64url') === part)
     const { alg, crit, b64 } = JSON.parse(Buffer.from(parts[0] ?? '', 'base64url').toString())
     return isCanonical && typeof alg === 'string' && crit === undefined && b64 === undefined ? alg : null
   } catch {
@@ -35,6 +39,11 @@ for (const { comment, public: jwk, tests } of testGroups.filter(group => group.p
 
 t.test('an algorithm that is none of ours signs nothing', async t => {
   const [vector] = testGroups.find(group => group.public?.kty === 'RSA')?.tests ?? []
-  const key = createPublicKey({ key: testGroups.find(group => group.public?.kty === 'RSA')?.public ?? {}, format: 'jwk' })
-  for (const algorithm of ['none', 'HS256', 'toString', '__proto__']) t.equal(await isSignedBy(key, algorithm, vector?.jws ?? ''), false, algorithm)
+  const key = createPublicKey({
+    key: testGroups.find(group => group.public?.kty === 'RSA')?.public ?? {},
+    format: 'jwk'
+  })
+  for (const algorithm of ['none', 'HS256', 'toString', '__proto__']) {
+    t.equal(await isSignedBy(key, algorithm, vector?.jws ?? ''), false, algorithm)
+  }
 })

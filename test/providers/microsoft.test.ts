@@ -10,7 +10,8 @@ t.test('Microsoft', async t => {
   const fake = await fakeServer(t, json({ keys: [key.jwk] }))
   const issuer = (tid: string) => `${fake.url}/${tid}/v2.0`
   const claims = (row: Record<string, unknown>) => ({ ...idTokenCases.microsoft?.claims(fake.url), ...times(), ...row })
-  const build = (tenants: string[] | 'any') => microsoft({ clientIds: [CLIENT], tenants, endpoints: { authority: `${fake.url}/` } })
+  const build = (tenants: string[] | 'any') =>
+    microsoft({ clientIds: [CLIENT], tenants, endpoints: { authority: `${fake.url}/` } })
 
   const rows: Array<[tenants: string[] | 'any', row: Record<string, unknown>, reason: string | null]> = [
     [[TENANT], {}, null],
@@ -34,18 +35,36 @@ t.test('Microsoft', async t => {
   for (const [tenants, row, reason] of rows) {
     const attempt = verify(build(tenants), { token: await sign(key, claims(row)) })
     const label = JSON.stringify([tenants, row])
-    if (reason === null) t.match(await attempt, { subject: `${String(claims(row).tid)}:${String(claims(row).oid)}` }, label)
-    else await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason }, label)
+    if (reason === null) {
+      t.match(await attempt, { subject: `${String(claims(row).tid)}:${String(claims(row).oid)}` }, label)
+    } else await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason }, label)
   }
   t.strictSame(new Set(fake.calls), new Set(['GET /common/discovery/v2.0/keys']))
 
-  for (const [edov, emailVerified] of [[true, true], ['1', true], ['true', true], [1, true], [false, false], ['0', false], [undefined, 'unknown'], ['maybe', 'unknown']] as const) {
+  for (const [edov, emailVerified] of [
+    [true, true],
+    ['1', true],
+    ['true', true],
+    [1, true],
+    [false, false],
+    ['0', false],
+    [undefined, 'unknown'],
+    ['maybe', 'unknown']
+  ] as const) {
     const token = await sign(key, claims({ email: 'u@example.com', email_verified: true, xms_edov: edov }))
-    t.match(await verify(build('any'), { token }), { email: 'u@example.com', emailVerified }, `xms_edov ${String(edov)}`)
+    t.match(
+      await verify(build('any'), { token }),
+      { email: 'u@example.com', emailVerified },
+      `xms_edov ${String(edov)}`
+    )
   }
 
   for (const [bound, good] of [
-    [`${fake.url}/{tenantid}/v2.0`, true], [issuer(TENANT), true], [issuer(CONSUMERS), false], ['https://login.microsoftonline.com/{tenantid}/v2.0', false], [7, false]
+    [`${fake.url}/{tenantid}/v2.0`, true],
+    [issuer(TENANT), true],
+    [issuer(CONSUMERS), false],
+    ['https://login.microsoftonline.com/{tenantid}/v2.0', false],
+    [7, false]
   ] as const) {
     fake.answer = json({ keys: [{ ...key.jwk, issuer: bound }] })
     const attempt = verify(build('any'), { token: await sign(key, claims({})) })

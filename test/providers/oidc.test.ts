@@ -4,11 +4,18 @@ import { fakeServer, json } from '../http/fake-server.js'
 import { issuerKey, sign } from '../http/issuer-keys.js'
 import { CLIENT, times, verify } from './good-tokens.js'
 
-const keys = await Promise.all(['RS256', 'PS256', 'ES256', 'EdDSA', 'ES384'].map(algorithm => issuerKey(`key-${algorithm}`, algorithm)))
+const keys = await Promise.all(
+  ['RS256', 'PS256', 'ES256', 'EdDSA', 'ES384'].map(algorithm => issuerKey(`key-${algorithm}`, algorithm))
+)
 
 t.test('OpenID Connect by discovery', async t => {
   const fake = await fakeServer(t, (request, response, body) =>
-    json(request.url === '/jwks' ? { keys: keys.map(({ jwk }) => jwk) } : { issuer: fake.url, jwks_uri: `${fake.url}/jwks` })(request, response, body))
+    json(
+      request.url === '/jwks'
+        ? { keys: keys.map(({ jwk }) => jwk) }
+        : { issuer: fake.url, jwks_uri: `${fake.url}/jwks` }
+    )(request, response, body)
+  )
   const claims = () => ({ iss: fake.url, aud: CLIENT, sub: 'user-1', ...times() })
 
   const byDefault = oidc({ issuer: fake.url, clientIds: [CLIENT] })
@@ -40,8 +47,12 @@ t.test('a subject of its own', async t => {
     [() => { throw new Error('no such claim') }, null]
   ]
   for (const [subject, expected] of rows) {
-    const provider = Reflect.apply(oidc, undefined, [{ issuer: 'https://idp.example', clientIds: [CLIENT], subject, endpoints: { jwks: fake.url } }])
-    const attempt = verify(provider, { token: await sign(key, { iss: 'https://idp.example', aud: CLIENT, sub: 'user-1', tenant: 'acme', ...times() }) })
+    const provider = Reflect.apply(oidc, undefined, [
+      { issuer: 'https://idp.example', clientIds: [CLIENT], subject, endpoints: { jwks: fake.url } }
+    ])
+    const attempt = verify(provider, {
+      token: await sign(key, { iss: 'https://idp.example', aud: CLIENT, sub: 'user-1', tenant: 'acme', ...times() })
+    })
     if (expected === null) await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'subject' })
     else t.match(await attempt, { subject: expected })
   }
@@ -50,8 +61,14 @@ t.test('a subject of its own', async t => {
 t.test('a document of another issuer opens nothing', async t => {
   const [key] = keys
   if (key === undefined) return t.fail()
-  const fake = await fakeServer(t, (request, response, body) => json(request.url === '/jwks' ? { keys: [key.jwk] } : { issuer: 'https://other.example', jwks_uri: `${fake.url}/jwks` })(request, response, body))
+  const fake = await fakeServer(t, (request, response, body) =>
+    json(
+      request.url === '/jwks' ? { keys: [key.jwk] } : { issuer: 'https://other.example', jwks_uri: `${fake.url}/jwks` }
+    )(request, response, body)
+  )
   const token = await sign(key, { iss: fake.url, aud: CLIENT, sub: 'user-1', ...times() })
-  await t.rejects(verify(oidc({ issuer: fake.url, clientIds: [CLIENT] }), { token }), { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' })
+  await t.rejects(verify(oidc({ issuer: fake.url, clientIds: [CLIENT] }), { token }), {
+    code: 'AUTH_ERR_PROVIDER_UNAVAILABLE'
+  })
   t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])
 })

@@ -26,7 +26,11 @@ export async function newApplication (changes: Partial<TokenExchangeOptions> = {
 }
 
 /** The status of a request, by its method, path and headers. */
-export async function statusOf (app: FastifyInstance, request: `${'GET' | 'POST'} /${string}`, headers: Record<string, string> = {}): Promise<number> {
+export async function statusOf (
+  app: FastifyInstance,
+  request: `${'GET' | 'POST'} /${string}`,
+  headers: Record<string, string> = {}
+): Promise<number> {
   const [method, url] = request.split(' ')
   return (await app.inject({ method: method === 'POST' ? 'POST' : 'GET', url: url ?? '', headers })).statusCode
 }
@@ -42,6 +46,12 @@ interface Person { id: string, blocked: boolean, isAdmin: boolean, permissions: 
 export const users = {
   async findOrCreate (provider: string, subject: string, { signal }: { signal: AbortSignal }): Promise<Person> {
     signal.throwIfAborted()
-    return { id: `${provider}/${subject}`, blocked: subject === '666', isAdmin: false, permissions: ['todo:read'], tenant: 'acme' }
+    return {
+      id: `${provider}/${subject}`,
+      blocked: subject === '666',
+      isAdmin: false,
+      permissions: ['todo:read'],
+      tenant: 'acme'
+    }
   }
 }

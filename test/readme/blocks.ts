@@ -46,16 +46,34 @@ export function openWorkshop (): Workshop {
   mkdirSync(directory, { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
   write('package.json', JSON.stringify({ type: 'module' }))
-  write('tsconfig.json', JSON.stringify({ extends: join(root, 'example/tsconfig.json'), compilerOptions: { allowJs: true }, include: ['*.ts'] }))
+  write(
+    'tsconfig.json',
+    JSON.stringify({
+      extends: join(root, 'example/tsconfig.json'),
+      compilerOptions: { allowJs: true },
+      include: ['*.ts']
+    })
+  )
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   write('signing-key.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
   write('signing-key.pub.pem', publicKey.export({ type: 'spki', format: 'pem' }).toString())
-  write('AuthKey_FGHIJ67890.p8', generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
+  write(
+    'AuthKey_FGHIJ67890.p8',
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  )
   return { directory, write, remove: () => rmSync(directory, { recursive: true, force: true }) }
 }
 
 /** The variables that the blocks read. */
 export function blockVariables (): Record<string, string> {
   const secret = (): string => randomBytes(32).toString('hex')
-  return { SIGNING_SECRET: secret(), OLD_SIGNING_SECRET: secret(), FACEBOOK_APP_SECRET: secret(), GITHUB_CLIENT_SECRET: secret(), INTROSPECTION_SECRET: secret(), REFRESH_SECRET: secret(), OLD_REFRESH_SECRET: secret() }
+  return {
+    SIGNING_SECRET: secret(),
+    OLD_SIGNING_SECRET: secret(),
+    FACEBOOK_APP_SECRET: secret(),
+    GITHUB_CLIENT_SECRET: secret(),
+    INTROSPECTION_SECRET: secret(),
+    REFRESH_SECRET: secret(),
+    OLD_REFRESH_SECRET: secret()
+  }
 }

@@ -12,7 +12,14 @@ export interface Fragment { readonly block: string, readonly before?: string, re
 
 export function compose ({ before = '', after }: Fragment, text: string): string {
   // What a fragment does not need is used here, so that the strict compiler has nothing to say of it.
-  return [given, before, text, after, 'export const unused = [assert, idp, present, newApplication, options, statusOf, users, userWith]', ''].join('\n')
+  return [
+    given,
+    before,
+    text,
+    after,
+    'export const unused = [assert, idp, present, newApplication, options, statusOf, users, userWith]',
+    ''
+  ].join('\n')
 }
 
 const withApplication = 'const app = await newApplication()'
@@ -20,7 +27,8 @@ const withApplication = 'const app = await newApplication()'
 export const sessionFragments: readonly Fragment[] = [
   {
     block: 'Sessions',
-    before: "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nconst app = Fastify({ logger: false })",
+    before:
+      "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nconst app = Fastify({ logger: false })",
     after: `
       const login = await app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: idp.facebook.accessToken() } })
       assert.equal(typeof login.json().refresh_token, 'string')`
@@ -41,7 +49,8 @@ export const sessionFragments: readonly Fragment[] = [
   },
   {
     block: 'Secrets',
-    before: "import type { SessionOptions } from 'fastify-token-exchange'\nimport { memoryStore } from 'fastify-token-exchange/stores'\nconst store = memoryStore()",
+    before:
+      "import type { SessionOptions } from 'fastify-token-exchange'\nimport { memoryStore } from 'fastify-token-exchange/stores'\nconst store = memoryStore()",
     after: `
       const { REFRESH_SECRET: retired, ...others } = { REFRESH_SECRET, OLD_REFRESH_SECRET }
       const older = await newApplication({ sessions: { store, secrets: Object.values(others) } })
@@ -126,7 +135,8 @@ export const fragments: readonly Fragment[] = [
   },
   {
     block: 'Apps written for Azure Mobile Services',
-    before: "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nimport { facebook, google } from 'fastify-token-exchange/providers'\nconst app = Fastify()",
+    before:
+      "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\nimport { facebook, google } from 'fastify-token-exchange/providers'\nconst app = Fastify()",
     after: `
       const redirected = await app.inject('/login/facebook')
       assert.deepEqual([redirected.statusCode, new URL(String(redirected.headers.location)).host], [302, 'www.facebook.com'])

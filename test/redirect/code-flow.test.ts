@@ -21,7 +21,11 @@ const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 async function roundTrip (provider: IdentityProvider, changes: object = {}, before = () => {}): Promise<string> {
   const { request, sealed } = await flows.begin({ provider: 'x', redirectUri, completion: null, nonce: 'a-nonce' })
   const page = await fetch(await provider.authorizationUrl?.(request) ?? '', { redirect: 'manual' })
-  const { answer } = await flows.resume(sealed, { provider: 'x', redirectUri }, new URL(page.headers.get('location') ?? '').searchParams)
+  const { answer } = await flows.resume(
+    sealed,
+    { provider: 'x', redirectUri },
+    new URL(page.headers.get('location') ?? '').searchParams
+  )
   if (answer === null) return 'refused'
   before()
   try {
@@ -55,15 +59,31 @@ t.test('an outage, and our own misconfiguration, are no refusal', async t => {
       idp.outage(false)
     }
   }
-  t.equal(await roundTrip(google({ ...idp.google.options, redirect: { clientSecret: 'wrong' } })), unavailable, 'google: a wrong secret')
-  t.equal(await roundTrip(oidc({ ...idp.oidc.options, redirect: { clientSecret: 'wrong' } })), unavailable, 'oidc: a wrong secret')
-  t.equal(await roundTrip(github({ ...idp.github.options, clientSecret: 'wrong', redirect: {} })), unavailable, 'github: a wrong secret')
+  t.equal(
+    await roundTrip(google({ ...idp.google.options, redirect: { clientSecret: 'wrong' } })),
+    unavailable,
+    'google: a wrong secret'
+  )
+  t.equal(
+    await roundTrip(oidc({ ...idp.oidc.options, redirect: { clientSecret: 'wrong' } })),
+    unavailable,
+    'oidc: a wrong secret'
+  )
+  t.equal(
+    await roundTrip(github({ ...idp.github.options, clientSecret: 'wrong', redirect: {} })),
+    unavailable,
+    'github: a wrong secret'
+  )
 })
 
 t.test('the ID token that comes back passes every check of one that an app posts', async t => {
   const rows: Array<[string, object]> = [
-    ['nonce', { nonce: 'another' }], ['no nonce', { nonce: undefined }], ['audience', { aud: 'another' }], ['issuer', { iss: 'https://evil.example' }],
-    ['expired', { exp: 1 }], ['no subject', { sub: undefined }]
+    ['nonce', { nonce: 'another' }],
+    ['no nonce', { nonce: undefined }],
+    ['audience', { aud: 'another' }],
+    ['issuer', { iss: 'https://evil.example' }],
+    ['expired', { exp: 1 }],
+    ['no subject', { sub: undefined }]
   ]
   for (const [name, claims] of rows) {
     for (const site of ['google', 'oidc'] as const) {
@@ -83,14 +103,28 @@ t.test('RFC 9207: an answer of another issuer, or of none where one is promised'
 t.test('what cannot be meant is refused at construction', t => {
   const invalid = { code: 'AUTH_ERR_OPTION_INVALID' }
   const rows: Array<[string, () => unknown]> = [
-    ['facebook takes no client id', () => Reflect.apply(facebook, undefined, [Object.assign({}, idp.facebook.options, { redirect: { clientId: 'x' } })])],
-    ['github takes no secret', () => Reflect.apply(github, undefined, [Object.assign({}, idp.github.options, { redirect: { clientSecret: 'x' } })])],
-    ['google needs a secret', () => Reflect.apply(google, undefined, [Object.assign({}, idp.google.options, { redirect: {} })])],
+    [
+      'facebook takes no client id',
+      () =>
+        Reflect.apply(facebook, undefined, [Object.assign({}, idp.facebook.options, { redirect: { clientId: 'x' } })])
+    ],
+    [
+      'github takes no secret',
+      () =>
+        Reflect.apply(github, undefined, [Object.assign({}, idp.github.options, { redirect: { clientSecret: 'x' } })])
+    ],
+    [
+      'google needs a secret',
+      () => Reflect.apply(google, undefined, [Object.assign({}, idp.google.options, { redirect: {} })])
+    ],
     ['another client id', () => oidc({ ...idp.oidc.options, redirect: { clientId: 'another' } })],
     ['a scope without openid', () => oidc({ ...idp.oidc.options, redirect: { scope: 'email' } })],
     ['apple', () => apple(Object.assign({}, idp.apple.options, { redirect: {} }))],
     ['microsoft', () => microsoft(Object.assign({}, idp.microsoft.options, { redirect: {} }))],
-    ['plain http', () => facebook({ ...idp.facebook.options, endpoints: { authorize: 'http://evil.example' }, redirect: {} })]
+    [
+      'plain http',
+      () => facebook({ ...idp.facebook.options, endpoints: { authorize: 'http://evil.example' }, redirect: {} })
+    ]
   ]
   for (const [name, make] of rows) t.throws(make, invalid, name)
   t.equal(facebook(idp.facebook.options).authorizationUrl, undefined, 'without the option there is none')

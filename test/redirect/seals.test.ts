@@ -9,7 +9,11 @@ const rejected = { code: 'AUTH_ERR_GRANT_REJECTED' }
 t.test('a seal opens for its use, on every server with the key', async t => {
   const sealed = await createSeals([first], issuer).seal('login-flow', { state: 'x' }, 60)
   t.same(await createSeals([first], issuer).open('login-flow', sealed), { state: 'x' })
-  t.same(await createSeals([second, first], issuer).open('login-flow', sealed), { state: 'x' }, 'an older key still opens')
+  t.same(
+    await createSeals([second, first], issuer).open('login-flow', sealed),
+    { state: 'x' },
+    'an older key still opens'
+  )
   t.notMatch(Buffer.from(sealed.split('.')[3] ?? '', 'base64url').toString('latin1'), 'state', 'nobody can read it')
 })
 
@@ -24,7 +28,16 @@ t.test('and for nothing else', async t => {
     ['no keys', () => createSeals([], issuer).open('login-flow', sealed)],
     ['junk', () => seals.open('login-flow', 'junk')],
     ['nothing', () => seals.open('login-flow', '')],
-    ...parts.map((part, index): [string, () => Promise<unknown>] => [`part ${index} changed`, () => seals.open('login-flow', parts.map((same, at) => at === index ? `${part.slice(0, -1)}${part.endsWith('A') ? 'B' : 'A'}x` : same).join('.'))])
+    ...parts.map((part, index): [string, () => Promise<unknown>] => [
+      `part ${index} changed`,
+      () =>
+        seals.open(
+          'login-flow',
+          parts
+            .map((same, at) => (at === index ? `${part.slice(0, -1)}${part.endsWith('A') ? 'B' : 'A'}x` : same))
+            .join('.')
+        )
+    ])
   ]
   for (const [name, open] of rows) await t.rejects(open, rejected, name)
 })

@@ -1,5 +1,10 @@
 import { Writable } from 'node:stream'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions, type LightMyRequestResponse } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyServerOptions,
+  type InjectOptions,
+  type LightMyRequestResponse
+} from 'fastify'
 import { tokenExchange } from '../../src/plugin.js'
 import type { TokenExchangeOptions } from '../../src/options.js'
 import type { AuthorizationGrant, IdentityProvider, VerifiedIdentity, VerifyContext } from '../../src/identity.js'
@@ -8,8 +13,15 @@ export const issuer = 'https://api.example.com'
 export const secret = 'Wm2vN7cQx4Tz9Lr6Kp1Yb8Hd5Js3Fg0A'
 
 /** An application's own provider: a plain object. It vouches for whoever says `good`, unless told otherwise. */
-export function ownProvider (verify: (grant: AuthorizationGrant, context: VerifyContext) => unknown = vouch, members: Partial<IdentityProvider> = {}): IdentityProvider {
-  return { accepts: ['access_token', 'id_token', 'authorization_code'], verify: verify as IdentityProvider['verify'], ...members }
+export function ownProvider (
+  verify: (grant: AuthorizationGrant, context: VerifyContext) => unknown = vouch,
+  members: Partial<IdentityProvider> = {}
+): IdentityProvider {
+  return {
+    accepts: ['access_token', 'id_token', 'authorization_code'],
+    verify: verify as IdentityProvider['verify'],
+    ...members
+  }
 }
 
 export function vouch ({ token }: AuthorizationGrant): VerifiedIdentity {
@@ -26,10 +38,20 @@ export function logStream (): { stream: Writable, text: () => string } {
   }
 }
 
-export interface LoginServer { app: FastifyInstance, log: () => string, login: (payload?: InjectOptions['payload'], more?: InjectOptions) => Promise<LightMyRequestResponse> }
+export interface LoginServer {
+  app: FastifyInstance
+  log: () => string
+  login: (payload?: InjectOptions['payload'], more?: InjectOptions) => Promise<LightMyRequestResponse>
+}
 
 /** A server with the plugin and one own provider `own`; `prepare` is what the application does before. */
-export async function loginServer (options: Partial<TokenExchangeOptions> = {}, { prepare = () => {}, server = {} }: { prepare?: (app: FastifyInstance) => unknown, server?: FastifyServerOptions } = {}): Promise<LoginServer> {
+export async function loginServer (
+  options: Partial<TokenExchangeOptions> = {},
+  {
+    prepare = () => {},
+    server = {}
+  }: { prepare?: (app: FastifyInstance) => unknown, server?: FastifyServerOptions } = {}
+): Promise<LoginServer> {
   const { stream, text } = logStream()
   const app = Fastify({ logger: { level: 'trace', stream }, ...server })
   await prepare(app)
@@ -37,7 +59,8 @@ export async function loginServer (options: Partial<TokenExchangeOptions> = {}, 
   return {
     app,
     log: text,
-    login: async (payload, more = {}) => await app.inject({ method: 'POST', url: '/login/own', ...(payload !== undefined && { payload }), ...more })
+    login: async (payload, more = {}) =>
+      await app.inject({ method: 'POST', url: '/login/own', ...(payload !== undefined && { payload }), ...more })
   }
 }
 

@@ -35,7 +35,11 @@ t.test('a client that names a content type and sends no body logs this session o
   for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
     const { app, login, call } = await sessionServer(t)
     const { access } = await login()
-    const answer = await app.inject({ method: 'POST', url: '/logout', headers: { 'content-type': type, authorization: `Bearer ${access}` } })
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/logout',
+      headers: { 'content-type': type, authorization: `Bearer ${access}` }
+    })
     t.equal(answer.statusCode, 204, type)
     t.equal(await call(access), 401, type)
   }
@@ -43,7 +47,10 @@ t.test('a client that names a content type and sends no body logs this session o
 
 t.test('a token without a session is itself revoked', async t => {
   const [one, other] = await twoSessionServers(t)
-  const [first, second] = [one.app.tokenExchange.issue({ userId: 'u' }).access_token, one.app.tokenExchange.issue({ userId: 'u' }).access_token]
+  const [first, second] = [
+    one.app.tokenExchange.issue({ userId: 'u' }).access_token,
+    one.app.tokenExchange.issue({ userId: 'u' }).access_token
+  ]
   t.equal((await one.post('/logout', first)).statusCode, 204)
   for (const server of [one, other]) {
     t.equal(await server.call(first), 401)
@@ -55,7 +62,12 @@ t.test('a token without a session is itself revoked', async t => {
 t.test('what /logout refuses', async t => {
   const server = await sessionServer(t)
   const { access } = await server.login()
-  for (const scope of ['everything', null, 1, ['all']]) t.match((await server.post('/logout', access, { scope })).json(), { statusCode: 400, code: 'AUTH_ERR_REQUEST_INVALID' })
+  for (const scope of ['everything', null, 1, ['all']]) {
+    t.match((await server.post('/logout', access, { scope })).json(), {
+      statusCode: 400,
+      code: 'AUTH_ERR_REQUEST_INVALID'
+    })
+  }
   const anonymous = await server.app.inject({ method: 'POST', url: '/logout' })
   t.equal(anonymous.statusCode, 401)
   t.equal(anonymous.headers['www-authenticate'], 'Bearer')
@@ -65,7 +77,11 @@ t.test('what /logout refuses', async t => {
 t.test('a store that is down: 503, and the token is good for another attempt', async t => {
   let isDown = false
   const store = memoryStore()
-  const flaky = { ...store, revoke: async (entries: Parameters<typeof store.revoke>[0]) => isDown ? await Promise.reject(new Error('down')) : await store.revoke(entries) }
+  const flaky = {
+    ...store,
+    revoke: async (entries: Parameters<typeof store.revoke>[0]) =>
+      isDown ? await Promise.reject(new Error('down')) : await store.revoke(entries)
+  }
   const server = await sessionServer(t, { sessions: { store: flaky } })
   const { access } = await server.login()
   isDown = true
@@ -139,7 +155,12 @@ t.test('revokeUser and revokeSession', async t => {
   for (const url of ['/logout', '/revoke']) t.equal((await without.app.inject({ method: 'POST', url })).statusCode, 404)
 })
 
-async function standing (t: Test, server: SessionServer, tokens: Tokens, [access, refresh]: readonly [number, number]): Promise<void> {
+async function standing (
+  t: Test,
+  server: SessionServer,
+  tokens: Tokens,
+  [access, refresh]: readonly [number, number]
+): Promise<void> {
   t.equal(await server.call(tokens.access), access)
   const answer = await server.refresh(tokens.refresh)
   t.equal(answer.statusCode, refresh)

@@ -17,10 +17,79 @@ function pick<T> (values: readonly T[]): T {
   return value
 }
 
-const names = ['access_token', 'access_token', 'access_token', 'id_token', 'authorization_code', 'nonce', 'redirect_uri', 'code_verifier', '__proto__', 'constructor', 'toString', 'user_id', '', 'x', 'access_token ', 'ACCESS_TOKEN', 'length', 'then', 'toJSON'] as const
-const texts = ['good', 'good', 'good', 'good', 'bad', '', ' ', 'a'.repeat(9000), '\u0000', '\ud800', '\u{1f600}', '%00', '../..', '{"a":1}', 'eyJ.e30.', 'a\r\nb: c', "' OR 1=1 --", 'null', 'constructor'] as const
-const paths = ['own', 'own', 'own', 'other', '__proto__', 'constructor', '%00', 'own%2fx', '%e2%98%83', 'OWN', 'own;a=1', 'own?access_token=good', 'own#x', '%20own', 'own%00'] as const
-const types = [...Array.from({ length: 20 }, () => 'application/json'), 'application/json; charset=utf-8', ...Array.from({ length: 8 }, () => 'application/x-www-form-urlencoded'), 'text/plain', 'application/json;', 'application/jsonx', 'multipart/form-data', 'application/xml', '', ';', 'application/json; charset=\u00e9', '*/*'] as const
+const names = [
+  'access_token',
+  'access_token',
+  'access_token',
+  'id_token',
+  'authorization_code',
+  'nonce',
+  'redirect_uri',
+  'code_verifier',
+  '__proto__',
+  'constructor',
+  'toString',
+  'user_id',
+  '',
+  'x',
+  'access_token ',
+  'ACCESS_TOKEN',
+  'length',
+  'then',
+  'toJSON'
+] as const
+const texts = [
+  'good',
+  'good',
+  'good',
+  'good',
+  'bad',
+  '',
+  ' ',
+  'a'.repeat(9000),
+  '\u0000',
+  '\ud800',
+  '\u{1f600}',
+  '%00',
+  '../..',
+  '{"a":1}',
+  'eyJ.e30.',
+  'a\r\nb: c',
+  "' OR 1=1 --",
+  'null',
+  'constructor'
+] as const
+const paths = [
+  'own',
+  'own',
+  'own',
+  'other',
+  '__proto__',
+  'constructor',
+  '%00',
+  'own%2fx',
+  '%e2%98%83',
+  'OWN',
+  'own;a=1',
+  'own?access_token=good',
+  'own#x',
+  '%20own',
+  'own%00'
+] as const
+const types = [
+  ...Array.from({ length: 20 }, () => 'application/json'),
+  'application/json; charset=utf-8',
+  ...Array.from({ length: 8 }, () => 'application/x-www-form-urlencoded'),
+  'text/plain',
+  'application/json;',
+  'application/jsonx',
+  'multipart/form-data',
+  'application/xml',
+  '',
+  ';',
+  'application/json; charset=\u00e9',
+  '*/*'
+] as const
 
 function value (depth = 0): unknown {
   const kind = random(depth > 3 ? 6 : 8)
@@ -46,8 +115,20 @@ function body (): InjectOptions['payload'] {
   const kind = random(10)
   if (kind === 0) return undefined
   if (kind === 1) return Buffer.from(Array.from({ length: random(64) }, () => random(256)))
-  const members = Array.from({ length: 1 + random(2) }, () => [pick(names), random(4) > 0 ? pick(texts) : value()] as const)
-  if (kind < 5) return mutate(members.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(typeof value === 'string' && value !== '\ud800' ? value : JSON.stringify(value))}`).join('&'))
+  const members = Array.from(
+    { length: 1 + random(2) },
+    () => [pick(names), random(4) > 0 ? pick(texts) : value()] as const
+  )
+  if (kind < 5) {
+    return mutate(
+      members
+        .map(
+          ([name, value]) =>
+            `${encodeURIComponent(name)}=${encodeURIComponent(typeof value === 'string' && value !== '\ud800' ? value : JSON.stringify(value))}`
+        )
+        .join('&')
+    )
+  }
   if (kind === 5) return mutate(JSON.stringify(value()))
   // Written by hand: members may stand there twice.
   return mutate(`{${members.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`)
@@ -72,7 +153,16 @@ t.test('three thousand requests: no 500, always no-store, and nobody gets in but
     if (token !== 'good') throw new errors.GrantRejectedError()
     return { subject: '1' }
   })
-  const { app, login, log } = await loginServer({ providers: { own }, permissions: () => { looked++; return {} } }, { server: { logger: false } })
+  const { app, login, log } = await loginServer(
+    {
+      providers: { own },
+      permissions: () => {
+        looked++
+        return {}
+      }
+    },
+    { server: { logger: false } }
+  )
   const seen = new Map<number, number>()
   const wrong: unknown[] = []
   for (let round = 0; round < 3000; round++) {
@@ -83,15 +173,28 @@ t.test('three thousand requests: no 500, always no-store, and nobody gets in but
     seen.set(answer.statusCode, (seen.get(answer.statusCode) ?? 0) + 1)
     const isRefused = answer.statusCode !== 200
     const isOurs = answer.json().message === undefined || !String(answer.json().message).startsWith('Route ')
-    const fine = [200, 400, 401, 404, 413, 415].includes(answer.statusCode) &&
+    const fine =
+      [200, 400, 401, 404, 413, 415].includes(answer.statusCode) &&
       (!isOurs || answer.headers['cache-control'] === 'no-store') &&
-      (isRefused ? looked === before.looked : looked === before.looked + 1 && asked.at(-1) === 'good' && answer.json().user.userId === 'own:1') &&
+      (isRefused
+        ? looked === before.looked
+        : looked === before.looked + 1 && asked.at(-1) === 'good' && answer.json().user.userId === 'own:1') &&
       (![400, 404, 413, 415].includes(answer.statusCode) || asked.length === before.asked) &&
       (answer.statusCode !== 401 || answer.headers['www-authenticate'] === 'Bearer')
-    if (!fine) wrong.push({ sent, payload: String(payload), status: answer.statusCode, headers: answer.headers, body: answer.payload })
+    if (!fine) {
+      wrong.push({
+        sent,
+        payload: String(payload),
+        status: answer.statusCode,
+        headers: answer.headers,
+        body: answer.payload
+      })
+    }
   }
   t.same(wrong, [])
-  for (const status of [200, 400, 401, 404, 415]) t.ok((seen.get(status) ?? 0) > 10, `enough of ${status} for this to mean something: ${seen.get(status)}`)
+  for (const status of [200, 400, 401, 404, 415]) {
+    t.ok((seen.get(status) ?? 0) > 10, `enough of ${status} for this to mean something: ${seen.get(status)}`)
+  }
   t.equal(log(), '')
   t.equal(({} as Record<string, unknown>).access_token, undefined, 'no prototype was touched')
   await app.close()

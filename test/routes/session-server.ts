@@ -23,24 +23,45 @@ export interface SessionServer {
 export async function sessionServer (t: Test, options: Partial<TokenExchangeOptions> = {}): Promise<SessionServer> {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(tokenExchange, { issuer, keys: secret, providers: { own: ownProvider() }, sessions: { store: memoryStore() }, ...options })
+  await app.register(tokenExchange, {
+    issuer,
+    keys: secret,
+    providers: { own: ownProvider() },
+    sessions: { store: memoryStore() },
+    ...options
+  })
   app.get('/guarded', { onRequest: app.requireUser() }, request => request.auth.user)
   const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
-  const token: SessionServer['token'] = async parameters => await app.inject({
-    method: 'POST', url: '/token', headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: new URLSearchParams(parameters).toString()
-  })
+  const token: SessionServer['token'] = async parameters =>
+    await app.inject({
+      method: 'POST',
+      url: '/token',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams(parameters).toString()
+    })
   return {
     app,
     token,
-    login: async () => tokensIn(await app.inject({ method: 'POST', url: '/login/own', payload: { access_token: 'good' } })),
+    login: async () =>
+      tokensIn(await app.inject({ method: 'POST', url: '/login/own', payload: { access_token: 'good' } })),
     refresh: async refreshToken => await token({ grant_type: 'refresh_token', refresh_token: refreshToken }),
-    post: async (url, accessToken, payload) => await app.inject({ method: 'POST', url, headers: bearer(accessToken), ...(payload !== undefined && { payload }) }),
+    post: async (url, accessToken, payload) =>
+      await app.inject({
+        method: 'POST',
+        url,
+        headers: bearer(accessToken),
+        ...(payload !== undefined && { payload })
+      }),
     call: async accessToken => (await app.inject({ url: '/guarded', headers: bearer(accessToken) })).statusCode
   }
 }
 
 /** Two servers of one application on one store. */
-export async function twoSessionServers (t: Test, options: Partial<TokenExchangeOptions> = {}, store: SessionStore = memoryStore()): Promise<[SessionServer, SessionServer]> {
+export async function twoSessionServers (
+  t: Test,
+  options: Partial<TokenExchangeOptions> = {},
+  store: SessionStore = memoryStore()
+): Promise<[SessionServer, SessionServer]> {
   const sessions = { ...options.sessions, store }
   return [await sessionServer(t, { ...options, sessions }), await sessionServer(t, { ...options, sessions })]
 }

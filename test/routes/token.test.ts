@@ -5,7 +5,12 @@ import { decodeClaims, issuer, loginServer, ownProvider, secret } from './login-
 import { sessionServer, tokensIn, twoSessionServers } from './session-server.js'
 
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
-const exchange = { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', subject_token_type: accessTokenType, subject_issuer: 'own', subject_token: 'good' }
+const exchange = {
+  grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+  subject_token_type: accessTokenType,
+  subject_issuer: 'own',
+  subject_token: 'good'
+}
 
 t.test('RFC 6749, 6: a refresh token for a new pair, on whichever server', async t => {
   const [one, other] = await twoSessionServers(t)
@@ -13,7 +18,13 @@ t.test('RFC 6749, 6: a refresh token for a new pair, on whichever server', async
   const answer = await other.refresh(login.refresh)
   t.equal(answer.statusCode, 200)
   t.equal(answer.headers['cache-control'], 'no-store')
-  t.match(answer.json(), { token_type: 'Bearer', expires_in: 3600, access_token: String, refresh_token: String, user: { userId: 'own:10158' } })
+  t.match(answer.json(), {
+    token_type: 'Bearer',
+    expires_in: 3600,
+    access_token: String,
+    refresh_token: String,
+    user: { userId: 'own:10158' }
+  })
   const next = tokensIn(answer)
   t.equal(decodeClaims(next.access).sid, decodeClaims(login.access).sid)
   t.equal(await one.call(next.access), 200)
@@ -23,14 +34,23 @@ t.test('RFC 6749, 6: a refresh token for a new pair, on whichever server', async
 t.test('a JSON body is understood as well', async t => {
   const { app, login } = await sessionServer(t)
   const { refresh } = await login()
-  const answer = await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: refresh } })
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/token',
+    payload: { grant_type: 'refresh_token', refresh_token: refresh }
+  })
   t.equal(answer.statusCode, 200)
 })
 
 t.test('the lookup runs again: lost permissions are lost, null ends the session', async t => {
   let answers: object | null = { permissions: ['todo:read'] }
   const reasons: string[] = []
-  const server = await sessionServer(t, { permissions: (_identity, { reason }) => { reasons.push(reason); return answers } })
+  const server = await sessionServer(t, {
+    permissions: (_identity, { reason }) => {
+      reasons.push(reason)
+      return answers
+    }
+  })
   const login = await server.login()
   answers = { permissions: [] }
   const next = tokensIn(await server.refresh(login.refresh))
@@ -65,7 +85,12 @@ t.test('RFC 8693: the exchange in the words of the standard', async t => {
   const server = await sessionServer(t)
   const answer = await server.token(exchange)
   t.equal(answer.statusCode, 200)
-  t.match(answer.json(), { issued_token_type: accessTokenType, token_type: 'Bearer', user: { userId: 'own:10158' }, refresh_token: String })
+  t.match(answer.json(), {
+    issued_token_type: accessTokenType,
+    token_type: 'Bearer',
+    user: { userId: 'own:10158' },
+    refresh_token: String
+  })
   t.equal(await server.call(tokensIn(answer).access), 200)
 })
 
@@ -79,23 +104,91 @@ t.test('RFC 6749, 5.2: every error of the route', async t => {
   const down = { ...memoryStore(), read: async () => await Promise.reject(new Error('down')) }
   const rows: Record<string, [object, Record<string, string>, number, object]> = {
     'no grant type': [{}, {}, 400, { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }],
-    'another grant type': [{}, { grant_type: 'password' }, 400, { error: 'unsupported_grant_type', code: 'AUTH_ERR_REQUEST_INVALID' }],
-    'no refresh token': [{}, { grant_type: 'refresh_token' }, 400, { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }],
-    'a tampered refresh token': [{}, { grant_type: 'refresh_token', refresh_token: 'A'.repeat(72) }, 400, { error: 'invalid_grant', code: 'AUTH_ERR_REFRESH_INVALID' }],
-    'a refused subject token': [{}, { ...exchange, subject_token: 'bad' }, 400, { error: 'invalid_request', code: 'AUTH_ERR_GRANT_REJECTED' }],
-    'an unknown issuer': [{}, { ...exchange, subject_issuer: 'nobody' }, 400, { error: 'invalid_request', code: 'AUTH_ERR_PROVIDER_UNKNOWN' }],
-    'an unknown type of token': [{}, { ...exchange, subject_token_type: 'urn:x' }, 400, { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }],
-    'another type of token asked for': [{}, { ...exchange, requested_token_type: 'urn:x' }, 400, { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }],
-    'a user that is denied': [{ permissions: () => null }, exchange, 400, { error: 'invalid_grant', code: 'AUTH_ERR_ACCESS_DENIED' }],
-    'a lookup that fails': [{ permissions: () => { throw new Error('x') } }, exchange, 503, { error: 'temporarily_unavailable', code: 'AUTH_ERR_LOOKUP_FAILED' }],
-    'a provider that is down': [{ providers: { own: ownProvider(() => { throw new Error('x') }) } }, exchange, 503, { error: 'temporarily_unavailable', code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }],
-    'a store that is down': [{ sessions: { store: down } }, { grant_type: 'refresh_token' }, 503, { error: 'temporarily_unavailable', code: 'AUTH_ERR_STORE_UNAVAILABLE' }]
+    'another grant type': [
+      {},
+      { grant_type: 'password' },
+      400,
+      { error: 'unsupported_grant_type', code: 'AUTH_ERR_REQUEST_INVALID' }
+    ],
+    'no refresh token': [
+      {},
+      { grant_type: 'refresh_token' },
+      400,
+      { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }
+    ],
+    'a tampered refresh token': [
+      {},
+      { grant_type: 'refresh_token', refresh_token: 'A'.repeat(72) },
+      400,
+      { error: 'invalid_grant', code: 'AUTH_ERR_REFRESH_INVALID' }
+    ],
+    'a refused subject token': [
+      {},
+      { ...exchange, subject_token: 'bad' },
+      400,
+      { error: 'invalid_request', code: 'AUTH_ERR_GRANT_REJECTED' }
+    ],
+    'an unknown issuer': [
+      {},
+      { ...exchange, subject_issuer: 'nobody' },
+      400,
+      { error: 'invalid_request', code: 'AUTH_ERR_PROVIDER_UNKNOWN' }
+    ],
+    'an unknown type of token': [
+      {},
+      { ...exchange, subject_token_type: 'urn:x' },
+      400,
+      { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }
+    ],
+    'another type of token asked for': [
+      {},
+      { ...exchange, requested_token_type: 'urn:x' },
+      400,
+      { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }
+    ],
+    'a user that is denied': [
+      { permissions: () => null },
+      exchange,
+      400,
+      { error: 'invalid_grant', code: 'AUTH_ERR_ACCESS_DENIED' }
+    ],
+    'a lookup that fails': [
+      {
+        permissions: () => {
+          throw new Error('x')
+        }
+      },
+      exchange,
+      503,
+      { error: 'temporarily_unavailable', code: 'AUTH_ERR_LOOKUP_FAILED' }
+    ],
+    'a provider that is down': [
+      {
+        providers: {
+          own: ownProvider(() => {
+            throw new Error('x')
+          })
+        }
+      },
+      exchange,
+      503,
+      { error: 'temporarily_unavailable', code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+    ],
+    'a store that is down': [
+      { sessions: { store: down } },
+      { grant_type: 'refresh_token' },
+      503,
+      { error: 'temporarily_unavailable', code: 'AUTH_ERR_STORE_UNAVAILABLE' }
+    ]
   }
   for (const [name, [options, parameters, status, body]] of Object.entries(rows)) {
     await t.test(name, async t => {
       const server = await sessionServer(t, options)
       server.app.setErrorHandler(async () => ({ fromTheApplication: true }))
-      const refreshToken = status === 503 && parameters.grant_type === 'refresh_token' ? { refresh_token: (await server.login()).refresh } : {}
+      const refreshToken =
+        status === 503 && parameters.grant_type === 'refresh_token'
+          ? { refresh_token: (await server.login()).refresh }
+          : {}
       const answer = await server.token({ ...parameters, ...refreshToken })
       t.equal(answer.statusCode, status)
       t.match(answer.json(), { ...body, error_description: String })
@@ -106,7 +199,12 @@ t.test('RFC 6749, 5.2: every error of the route', async t => {
   }
   t.test('bodies that are none', async t => {
     const { app } = await sessionServer(t)
-    for (const [type, payload, status] of [['application/json', '{', 400], ['application/json', '{"grant_type":1}', 400], ['text/plain', 'x', 415], ['application/x-www-form-urlencoded', 'grant_type=a&grant_type=b', 400]] as const) {
+    for (const [type, payload, status] of [
+      ['application/json', '{', 400],
+      ['application/json', '{"grant_type":1}', 400],
+      ['text/plain', 'x', 415],
+      ['application/x-www-form-urlencoded', 'grant_type=a&grant_type=b', 400]
+    ] as const) {
       const answer = await app.inject({ method: 'POST', url: '/token', headers: { 'content-type': type }, payload })
       t.equal(answer.statusCode, status)
       t.match(answer.json(), { error: 'invalid_request' })
@@ -117,11 +215,16 @@ t.test('RFC 6749, 5.2: every error of the route', async t => {
 t.test('a nonce is not spent where the session cannot be kept, and a second use leaves no session behind', async t => {
   let isDown = true
   const store = memoryStore()
-  const flaky = { ...store, create: async (session: Parameters<typeof store.create>[0]) => isDown ? await Promise.reject(new Error('down')) : await store.create(session) }
+  const flaky = {
+    ...store,
+    create: async (session: Parameters<typeof store.create>[0]) =>
+      isDown ? await Promise.reject(new Error('down')) : await store.create(session)
+  }
   const provider = ownProvider(undefined, { nonce: 'required', accepts: ['id_token'] })
   const { app } = await sessionServer(t, { providers: { own: provider }, sessions: { store: flaky } })
   const { nonce } = (await app.inject({ method: 'POST', url: '/nonce' })).json()
-  const login = async () => await app.inject({ method: 'POST', url: '/login/own', payload: { id_token: 'good', nonce } })
+  const login = async () =>
+    await app.inject({ method: 'POST', url: '/login/own', payload: { id_token: 'good', nonce } })
   t.equal((await login()).statusCode, 503)
   isDown = false
   t.equal((await login()).statusCode, 200)
@@ -135,7 +238,10 @@ t.test('a store that falls silent between the session and its nonce is waited fo
   const never = () => new Promise<never>(() => {})
   const silent = { spend: () => { fallSilent(); return never() }, revoke: never }
   const provider = ownProvider(undefined, { nonce: 'required', accepts: ['id_token'] })
-  const { app } = await sessionServer(t, { providers: { own: provider }, sessions: { store: { ...memoryStore(), ...silent } } })
+  const { app } = await sessionServer(t, {
+    providers: { own: provider },
+    sessions: { store: { ...memoryStore(), ...silent } }
+  })
   const { nonce } = (await app.inject({ method: 'POST', url: '/nonce' })).json()
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
@@ -151,7 +257,13 @@ t.test('retiring a signing key logs nobody out while its secret is kept', async 
   const before = await sessionServer(t, { sessions: { store } })
   const { refresh } = await before.login()
   const keys = 'Zk8sPq3Lw9Xv5Bn1Mc7Rt4Yj2Hg6Fd0D'
-  const after = await sessionServer(t, { keys: [{ algorithm: 'HS256', secret: keys }, { algorithm: 'HS256', secret }], sessions: { store } })
+  const after = await sessionServer(t, {
+    keys: [
+      { algorithm: 'HS256', secret: keys },
+      { algorithm: 'HS256', secret }
+    ],
+    sessions: { store }
+  })
   t.equal((await after.refresh(refresh)).statusCode, 200)
 })
 
@@ -167,11 +279,19 @@ t.test('the memory store says once that it serves one server, unless somebody ch
 t.test('no refresh token is logged, and none is stored', async t => {
   const store = memoryStore()
   const rows: string[] = []
-  const watched = { ...store, create: async (row: Parameters<typeof store.create>[0]) => { rows.push(JSON.stringify(row)); await store.create(row) } }
+  const watched = {
+    ...store,
+    create: async (row: Parameters<typeof store.create>[0]) => {
+      rows.push(JSON.stringify(row))
+      await store.create(row)
+    }
+  }
   const { app, log, login } = await loginServer({ sessions: { store: watched } })
   t.teardown(() => app.close())
   const refreshToken: string = (await login({ access_token: 'good' })).json().refresh_token
-  for (const token of [refreshToken, `${refreshToken.slice(0, -1)}_`]) await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: token } })
+  for (const token of [refreshToken, `${refreshToken.slice(0, -1)}_`]) {
+    await app.inject({ method: 'POST', url: '/token', payload: { grant_type: 'refresh_token', refresh_token: token } })
+  }
   const mac = refreshToken.slice(30)
   t.notOk(log().includes(mac))
   t.notOk(rows.join('').includes(mac))

@@ -7,7 +7,10 @@ import { memoryStore } from '../../src/sessions/stores/index.js'
 import { issuer, ownProvider } from './login-server.js'
 import { sessionServer } from './session-server.js'
 
-const pair = generateKeyPairSync('ed25519', { publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' } })
+const pair = generateKeyPairSync('ed25519', {
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' }
+})
 const asymmetric = [{ algorithm: 'EdDSA' as const, privateKey: pair.privateKey }]
 const publicOnly = [{ algorithm: 'EdDSA' as const, publicKey: pair.publicKey }]
 
@@ -18,7 +21,11 @@ t.test('another service, in any language, can verify our tokens', async t => {
   t.equal(answer.headers['cache-control'], 'public, max-age=300')
   t.notOk(answer.body.includes('"d"'))
   const token = server.app.tokenExchange.issue({ userId: 'u' }).access_token
-  const { payload } = await jwtVerify(token, createLocalJWKSet(answer.json()), { issuer, audience: issuer, typ: 'at+jwt' })
+  const { payload } = await jwtVerify(token, createLocalJWKSet(answer.json()), {
+    issuer,
+    audience: issuer,
+    typ: 'at+jwt'
+  })
   t.equal(payload.sub, 'u')
 })
 
@@ -58,11 +65,14 @@ t.test('a service with public keys only verifies, has no login, and refuses what
   await service.register(tokenExchange, { issuer, keys: publicOnly, sessions: { store } })
   service.get('/', { onRequest: service.requireUser() }, async () => 'ok')
   const { access } = await server.login()
-  const call = async () => (await service.inject({ url: '/', headers: { authorization: `Bearer ${access}` } })).statusCode
+  const call = async () =>
+    (await service.inject({ url: '/', headers: { authorization: `Bearer ${access}` } })).statusCode
   t.equal(await call(), 200)
   await server.post('/logout', access)
   t.equal(await call(), 401)
-  for (const url of ['/login/own', '/token', '/nonce']) t.equal((await service.inject({ method: 'POST', url })).statusCode, 404)
+  for (const url of ['/login/own', '/token', '/nonce']) {
+    t.equal((await service.inject({ method: 'POST', url })).statusCode, 404)
+  }
 })
 
 t.test('defaultLevel leaves them open', async t => {

@@ -11,8 +11,18 @@ const REVOKED = { code: errors.SessionRevokedError.code }
 
 /** Where the store goes away: after it has listed the session, before it says so or before its row has ended. */
 const places: Record<string, (store: SessionStore, down: () => Promise<void>) => Partial<SessionStore>> = {
-  'before the list is known to be written': (store, down) => ({ revoke: async entries => { await store.revoke(entries); await down() } }),
-  'before the row has ended': (store, down) => ({ end: async ids => { await down(); await store.end(ids) } })
+  'before the list is known to be written': (store, down) => ({
+    revoke: async entries => {
+      await store.revoke(entries)
+      await down()
+    }
+  }),
+  'before the row has ended': (store, down) => ({
+    end: async ids => {
+      await down()
+      await store.end(ids)
+    }
+  })
 }
 
 for (const [place, broken] of Object.entries(places)) {
@@ -54,11 +64,16 @@ t.test('logging out everywhere refuses the very token that asked for it', async 
   t.teardown(() => mock.timers.reset())
   const store = memoryStore()
   const ahead = await sessionServer(t, { clockTolerance: 60, sessions: { store } })
-  const tokens = { 'without a session': ahead.app.tokenExchange.issue({ userId: 'u' }).access_token, 'of a session': (await ahead.login()).access }
+  const tokens = {
+    'without a session': ahead.app.tokenExchange.issue({ userId: 'u' }).access_token,
+    'of a session': (await ahead.login()).access
+  }
   mock.timers.setTime(at)
   const server = await sessionServer(t, { clockTolerance: 60, sessions: { store } })
   for (const [name, access] of Object.entries(tokens)) {
     t.equal((await server.post('/logout', access, { scope: 'all' })).statusCode, 204, name)
-    for (const each of [server, ahead]) t.equal(await each.call(access), 401, `${name}, of a server whose clock is ahead`)
+    for (const each of [server, ahead]) {
+      t.equal(await each.call(access), 401, `${name}, of a server whose clock is ahead`)
+    }
   }
 })

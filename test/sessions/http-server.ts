@@ -14,7 +14,13 @@ setAhead(Number(ahead))
 const client: StoreClient = address === 'memory' ? { store: memoryStore(), close: async () => {} } : connectTo(address)
 const app = Fastify()
 // The clocks of these servers differ by 30 s: without a tolerance each would refuse what the other has just issued.
-await app.register(tokenExchange, { issuer, keys: secret, clockTolerance: 60, providers: { own: ownProvider() }, sessions: { store: client.store } })
+await app.register(tokenExchange, {
+  issuer,
+  keys: secret,
+  clockTolerance: 60,
+  providers: { own: ownProvider() },
+  sessions: { store: client.store }
+})
 app.get('/guarded', { onRequest: app.requireUser() }, request => request.auth.user)
 const url = await app.listen({ host: '127.0.0.1', port: 0 })
 

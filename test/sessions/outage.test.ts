@@ -10,7 +10,10 @@ import { identity, sessionsOn, twoServers, welcome } from './two-servers.js'
 
 const UNAVAILABLE = { code: errors.StoreUnavailableError.code, statusCode: 503 }
 
-interface Outage { begin (server: PrivateServer): void | Promise<void>, end (server: PrivateServer): void | Promise<void> }
+interface Outage {
+  begin(server: PrivateServer): void | Promise<void>
+  end(server: PrivateServer): void | Promise<void>
+}
 
 const outages: Record<string, Outage> = {
   frozen: { begin: server => server.freeze(), end: server => server.thaw() },
@@ -19,43 +22,55 @@ const outages: Record<string, Outage> = {
 
 for (const kind of realServers) {
   for (const [name, outage] of Object.entries(outages)) {
-    t.test(`${kind.name} ${name}: 503 in time, nothing lost, no second chain, recovery by itself`, { skip: kind.missing }, async t => {
-      const started = await kind.start()
-      t.teardown(() => started.remove())
-      const { server } = started
-      if (server === null) return
-      const [one, other] = await twoServers(t, started)
-      const login = await one.start(identity, 'test:1')
-      const second = await one.refresh(login.refreshToken, welcome)
-      const user = { id: 'test:1', ...second, issuedAt: Math.floor(Date.now() / 1000) }
+    t.test(
+      `${kind.name} ${name}: 503 in time, nothing lost, no second chain, recovery by itself`,
+      { skip: kind.missing },
+      async t => {
+        const started = await kind.start()
+        t.teardown(() => started.remove())
+        const { server } = started
+        if (server === null) return
+        const [one, other] = await twoServers(t, started)
+        const login = await one.start(identity, 'test:1')
+        const second = await one.refresh(login.refreshToken, welcome)
+        const user = { id: 'test:1', ...second, issuedAt: Math.floor(Date.now() / 1000) }
 
-      await outage.begin(server)
-      const operations: Record<string, () => Promise<unknown>> = {
-        login: () => one.start(identity, 'test:1'),
-        refresh: () => one.refresh(second.refreshToken, welcome),
-        list: () => one.list('test:1', null),
-        logout: () => one.revokeToken('jti', Date.now() / 1000 + 60),
-        'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }])
+        await outage.begin(server)
+        const operations: Record<string, () => Promise<unknown>> = {
+          login: () => one.start(identity, 'test:1'),
+          refresh: () => one.refresh(second.refreshToken, welcome),
+          list: () => one.list('test:1', null),
+          logout: () => one.revokeToken('jti', Date.now() / 1000 + 60),
+          'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }])
+        }
+        for (const [operation, attempt] of Object.entries(operations)) {
+          await t.rejects(inTime(attempt), UNAVAILABLE, operation)
+        }
+        one.check(user)
+        t.pass('access tokens go on working')
+        await outage.end(server)
+
+        await eventually(() => one.list('test:1', null))
+        t.equal(await one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }]), true, 'the outage spent nothing')
+        const third = await eventually(() => one.refresh(second.refreshToken, welcome))
+        t.equal(
+          (await eventually(() => other.refresh(second.refreshToken, welcome))).refreshToken,
+          third.refreshToken,
+          'one chain'
+        )
+        await other.refresh(third.refreshToken, welcome)
       }
-      for (const [operation, attempt] of Object.entries(operations)) {
-        await t.rejects(inTime(attempt), UNAVAILABLE, operation)
+    )
+
+    t.test(
+      `${kind.name} ${name} in the middle of a refresh: the client comes again with the same token`,
+      { skip: kind.missing },
+      async t => {
+        const started = await kind.start()
+        t.teardown(() => started.remove())
+        for (const step of ['read', 'replace'] as const) await brokenAt(t, started, outage, step)
       }
-      one.check(user)
-      t.pass('access tokens go on working')
-      await outage.end(server)
-
-      await eventually(() => one.list('test:1', null))
-      t.equal(await one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }]), true, 'the outage spent nothing')
-      const third = await eventually(() => one.refresh(second.refreshToken, welcome))
-      t.equal((await eventually(() => other.refresh(second.refreshToken, welcome))).refreshToken, third.refreshToken, 'one chain')
-      await other.refresh(third.refreshToken, welcome)
-    })
-
-    t.test(`${kind.name} ${name} in the middle of a refresh: the client comes again with the same token`, { skip: kind.missing }, async t => {
-      const started = await kind.start()
-      t.teardown(() => started.remove())
-      for (const step of ['read', 'replace'] as const) await brokenAt(t, started, outage, step)
-    })
+    )
   }
 }
 
@@ -115,7 +130,13 @@ t.test('a store that never answers', async t => {
 t.test('an answer that came while the process was held up is in time', async t => {
   const deadlines = createDeadlines()
   t.teardown(() => deadlines.close())
-  const store: SessionStore = { ...silentStore(Promise.reject(new Error('not asked'))), read: async () => { await stat('.'); return null } }
+  const store: SessionStore = {
+    ...silentStore(Promise.reject(new Error('not asked'))),
+    read: async () => {
+      await stat('.')
+      return null
+    }
+  }
   const answer = createStoreCalls(store, deadlines).open(20)(store => store.read('x'))
   // Held up for longer than the deadline, in one go.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
@@ -123,7 +144,10 @@ t.test('an answer that came while the process was held up is in time', async t =
 })
 
 t.test('an error of a client leaves without what the client attached to it', async t => {
-  const attached = Object.assign(new Error('READONLY ada@example.com'), { code: 'E1', command: { args: ['ada@example.com'] } })
+  const attached = Object.assign(new Error('READONLY ada@example.com'), {
+    code: 'E1',
+    command: { args: ['ada@example.com'] }
+  })
   const calls = createStoreCalls(silentStore(Promise.reject(attached)), createDeadlines())
   const error = await calls.open()(store => store.read('x')).catch((error: unknown) => error)
   t.match(error, { ...UNAVAILABLE, reason: 'the store failed: Error E1 READONLY' })
@@ -133,7 +157,17 @@ t.test('an error of a client leaves without what the client attached to it', asy
 function silentStore (answer: Promise<never>): SessionStore {
   answer.catch(() => {})
   const operation = () => answer
-  return { create: operation, read: operation, replace: operation, list: operation, end: operation, revoke: operation, revocations: operation, spend: operation, sweep: operation }
+  return {
+    create: operation,
+    read: operation,
+    replace: operation,
+    list: operation,
+    end: operation,
+    revoke: operation,
+    revocations: operation,
+    spend: operation,
+    sweep: operation
+  }
 }
 
 /** The contract's second, as a deadline of the test's own. */

@@ -43,7 +43,12 @@ const pglite: StoreKind = {
   missing: false,
   async start () {
     const pool = new PGlite()
-    return { server: null, address: null, connect: () => ({ store: postgresStore({ pool }), close: async () => {} }), remove: () => pool.close() }
+    return {
+      server: null,
+      address: null,
+      connect: () => ({ store: postgresStore({ pool }), close: async () => {} }),
+      remove: () => pool.close()
+    }
   }
 }
 
@@ -52,7 +57,12 @@ export const redis: StoreKind = {
   missing: redisMissing,
   async start () {
     const server = await startRedis()
-    return { server, address: `redis:${server.port}`, connect: () => connectTo(`redis:${server.port}`), remove: () => server.remove() }
+    return {
+      server,
+      address: `redis:${server.port}`,
+      connect: () => connectTo(`redis:${server.port}`),
+      remove: () => server.remove()
+    }
   }
 }
 
@@ -61,7 +71,14 @@ export const redisCluster: StoreKind = {
   name: 'Redis Cluster',
   missing: redisMissing,
   async start () {
-    const server = await startRedis('always', ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort())])
+    const server = await startRedis('always', [
+      '--cluster-enabled',
+      'yes',
+      '--cluster-announce-ip',
+      '127.0.0.1',
+      '--cluster-port',
+      String(await freePort())
+    ])
     const node = new Redis({ port: server.port, host: '127.0.0.1' })
     await node.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16383)
     while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await node.ping()
@@ -75,7 +92,12 @@ export const postgres: StoreKind = {
   missing: postgresMissing,
   async start () {
     const server = await startPostgres()
-    return { server, address: `postgres:${server.port}`, connect: () => connectTo(`postgres:${server.port}`), remove: () => server.remove() }
+    return {
+      server,
+      address: `postgres:${server.port}`,
+      connect: () => connectTo(`postgres:${server.port}`),
+      remove: () => server.remove()
+    }
   }
 }
 

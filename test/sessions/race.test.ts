@@ -10,27 +10,31 @@ const ROUNDS = Number(process.env.RACE_ROUNDS ?? 20)
 const RACERS = 50
 
 for (const kind of realServers) {
-  t.test(`${kind.name}: 2 x ${RACERS} callers with one token, in two processes, get one successor`, { skip: kind.missing }, async t => {
-    const started = await kind.start()
-    t.teardown(() => started.remove())
-    const client = started.connect()
-    const sessions = sessionsOn(client.store)
-    t.teardown(async () => {
-      await sessions.close()
-      await client.close()
-    })
-    const servers = await Promise.all([startRacer(t, started.address ?? ''), startRacer(t, started.address ?? '')])
-    let { refreshToken, sessionId } = await sessions.start(identity, 'test:1')
-    for (let round = 1; round <= ROUNDS; round++) {
-      const answers = await Promise.all(servers.map(server => race(server, refreshToken)))
-      const successors = new Set(answers.flat())
-      t.equal(answers.flat().length, 2 * RACERS)
-      if (!t.equal(successors.size, 1, `round ${round}: one successor`)) t.comment([...successors])
-      refreshToken = answers[0]?.[0] ?? ''
-      t.equal((await client.store.read(sessionId))?.counter, round, 'one step')
+  t.test(
+    `${kind.name}: 2 x ${RACERS} callers with one token, in two processes, get one successor`,
+    { skip: kind.missing },
+    async t => {
+      const started = await kind.start()
+      t.teardown(() => started.remove())
+      const client = started.connect()
+      const sessions = sessionsOn(client.store)
+      t.teardown(async () => {
+        await sessions.close()
+        await client.close()
+      })
+      const servers = await Promise.all([startRacer(t, started.address ?? ''), startRacer(t, started.address ?? '')])
+      let { refreshToken, sessionId } = await sessions.start(identity, 'test:1')
+      for (let round = 1; round <= ROUNDS; round++) {
+        const answers = await Promise.all(servers.map(server => race(server, refreshToken)))
+        const successors = new Set(answers.flat())
+        t.equal(answers.flat().length, 2 * RACERS)
+        if (!t.equal(successors.size, 1, `round ${round}: one successor`)) t.comment([...successors])
+        refreshToken = answers[0]?.[0] ?? ''
+        t.equal((await client.store.read(sessionId))?.counter, round, 'one step')
+      }
+      t.equal((await sessions.refresh(refreshToken, welcome)).sessionId, sessionId, 'nobody is logged out')
     }
-    t.equal((await sessions.refresh(refreshToken, welcome)).sessionId, sessionId, 'nobody is logged out')
-  })
+  )
 }
 
 async function startRacer (t: Test, address: string): Promise<ChildProcess> {

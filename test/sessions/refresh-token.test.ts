@@ -30,7 +30,18 @@ t.test('every change of a character is refused', async t => {
 t.test('garbage is refused before the store is asked', async t => {
   const store = { ...memoryStore(), read: async () => { throw new Error('asked') } }
   const sessions = sessionsOn(store)
-  const rows = ['', ' ', token + 'A', token.slice(1), `${token}\n`, token.replace(/.$/, '='), 'a.b.c', 'A'.repeat(72), 'x'.repeat(100_000), '\0'.repeat(72)]
+  const rows = [
+    '',
+    ' ',
+    token + 'A',
+    token.slice(1),
+    `${token}\n`,
+    token.replace(/.$/, '='),
+    'a.b.c',
+    'A'.repeat(72),
+    'x'.repeat(100_000),
+    '\0'.repeat(72)
+  ]
   for (const row of rows) await t.rejects(sessions.refresh(row, welcome), INVALID, row.slice(0, 20))
 })
 
@@ -44,13 +55,29 @@ t.test('another secret, and another issuer with the same secret, is another appl
 t.test('the jti of an access token says which refresh token came with it', async t => {
   t.equal(counterOf(tokenIdFor(12)), 12)
   t.not(tokenIdFor(12), tokenIdFor(12))
-  for (const other of ['', '12', 'a.12', crypto.randomUUID(), `${'a'.repeat(22)}.`, `${'a'.repeat(22)}.01`, `${'a'.repeat(22)}.-1`]) t.equal(counterOf(other), null, other)
+  for (const other of [
+    '',
+    '12',
+    'a.12',
+    crypto.randomUUID(),
+    `${'a'.repeat(22)}.`,
+    `${'a'.repeat(22)}.01`,
+    `${'a'.repeat(22)}.-1`
+  ]) { t.equal(counterOf(other), null, other) }
 })
 
 t.test('options are complete and checked', async t => {
   const { store, ...rest } = resolveSessionOptions({}, ['material'])
   t.type(store.create, 'function')
-  t.same(rest, { isDefaultStore: true, idleLifetime: 2_592_000, absoluteLifetime: 31_536_000, retryWindow: 30, secrets: ['material'], whenStale: 'accept', maxStaleness: 60 })
+  t.same(rest, {
+    isDefaultStore: true,
+    idleLifetime: 2_592_000,
+    absoluteLifetime: 31_536_000,
+    retryWindow: 30,
+    secrets: ['material'],
+    whenStale: 'accept',
+    maxStaleness: 60
+  })
   const rows: [object | null | string, RegExp][] = [
     [{ idleLifetme: 1 }, /sessions\.idleLifetme/],
     [{ store: {} }, /sessions\.store/],

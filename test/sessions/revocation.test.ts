@@ -17,9 +17,15 @@ interface Row {
 
 const rows: Record<string, Row> = {
   'this session': { revoke: (sessions, { sessionId }) => sessions.revokeSession(sessionId), refused: ['mine'] },
-  'the other sessions': { revoke: (sessions, { id, sessionId }) => sessions.revokeOthers(id, sessionId), refused: ['other'] },
+  'the other sessions': {
+    revoke: (sessions, { id, sessionId }) => sessions.revokeOthers(id, sessionId),
+    refused: ['other']
+  },
   'the user': { revoke: (sessions, { id }) => sessions.revokeUser(id), refused: ['mine', 'other', 'sessionless'] },
-  'one token': { revoke: (sessions, { id }) => sessions.revokeToken(`jti ${id}`, Date.now() / 1000 + 3600), refused: ['sessionless'] }
+  'one token': {
+    revoke: (sessions, { id }) => sessions.revokeToken(`jti ${id}`, Date.now() / 1000 + 3600),
+    refused: ['sessionless']
+  }
 }
 
 for (const kind of storeKinds) {
@@ -29,7 +35,11 @@ for (const kind of storeKinds) {
     for (const [name, { revoke, refused }] of Object.entries(rows)) {
       await t.test(`${name}: refused at once here, and on the other server as soon as it hears`, async t => {
         const [one, other] = await twoServers(t, started)
-        const users = { mine: await loggedIn(one, name), other: await loggedIn(other, name), sessionless: { id: name, tokenId: `jti ${name}`, sessionId: null, issuedAt: now() } }
+        const users = {
+          mine: await loggedIn(one, name),
+          other: await loggedIn(other, name),
+          sessionless: { id: name, tokenId: `jti ${name}`, sessionId: null, issuedAt: now() }
+        }
         const stranger = await loggedIn(one, 'somebody else')
         await revoke(one, users.mine)
         for (const [who, user] of Object.entries(users)) {
@@ -82,7 +92,11 @@ t.test('a server that has not heard for maxStaleness', async t => {
       const store = started?.connect().store
       if (store === undefined) return
       let isDown = false
-      const flaky = { ...store, revocations: async (cursor: string | null) => isDown ? await Promise.reject(new Error('down')) : await store.revocations(cursor) }
+      const flaky = {
+        ...store,
+        revocations: async (cursor: string | null) =>
+          isDown ? await Promise.reject(new Error('down')) : await store.revocations(cursor)
+      }
       mock.timers.enable({ apis: ['Date'], now: Date.now() })
       t.teardown(() => mock.timers.reset())
       const sessions = sessionsOn(flaky, { whenStale, maxStaleness: 60 })
@@ -101,7 +115,13 @@ t.test('a server that has not heard for maxStaleness', async t => {
 
 t.test('the list', async t => {
   const at = Date.now()
-  const entry = (id: string, kind: 'session' | 'user' | 'token' = 'session') => ({ kind, issuer, id, at, expiresAt: at + 1000 })
+  const entry = (id: string, kind: 'session' | 'user' | 'token' = 'session') => ({
+    kind,
+    issuer,
+    id,
+    at,
+    expiresAt: at + 1000
+  })
   const user = { id: 'u', tokenId: 'j', sessionId: 's', issuedAt: Math.floor(at / 1000) }
 
   t.test('forgets what has expired', async t => {

@@ -60,7 +60,12 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
   'presenting the successor shows that it arrived, even where the lookup fails': async (t, one) => {
     const login = await one.start(identity, 'test:1')
     const next = await one.refresh(login.refreshToken, welcome)
-    await t.rejects(one.refresh(next.refreshToken, async () => { throw new errors.LookupFailedError() }), { code: errors.LookupFailedError.code })
+    await t.rejects(
+      one.refresh(next.refreshToken, async () => {
+        throw new errors.LookupFailedError()
+      }),
+      { code: errors.LookupFailedError.code }
+    )
     mock.timers.tick(31 * SECOND)
     await t.rejects(one.refresh(login.refreshToken, welcome), REUSED)
   },
@@ -69,12 +74,19 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     const second = await one.refresh(login.refreshToken, welcome)
     const third = await other.refresh(second.refreshToken, welcome)
     await t.rejects(one.refresh(login.refreshToken, welcome), REUSED)
-    for (const { refreshToken } of [login, second, third]) await t.rejects(other.refresh(refreshToken, welcome), REVOKED)
+    for (const { refreshToken } of [login, second, third]) {
+      await t.rejects(other.refresh(refreshToken, welcome), REVOKED)
+    }
     t.throws(() => one.check(userOf(third)), { code: errors.TokenRevokedError.code })
   },
   'a lookup that fails changes nothing': async (t, one, other) => {
     const login = await one.start(identity, 'test:1')
-    await t.rejects(one.refresh(login.refreshToken, async () => { throw new errors.LookupFailedError() }), { code: errors.LookupFailedError.code })
+    await t.rejects(
+      one.refresh(login.refreshToken, async () => {
+        throw new errors.LookupFailedError()
+      }),
+      { code: errors.LookupFailedError.code }
+    )
     mock.timers.tick(DAY)
     const next = await other.refresh(login.refreshToken, welcome)
     t.equal((await one.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
@@ -136,7 +148,11 @@ for (const kind of storeKinds) {
   })
 }
 
-async function told (t: Test, started: PrivateStore, story: (t: Test, one: Sessions, other: Sessions) => Promise<void>): Promise<void> {
+async function told (
+  t: Test,
+  started: PrivateStore,
+  story: (t: Test, one: Sessions, other: Sessions) => Promise<void>
+): Promise<void> {
   const [one, other] = await twoServers(t, started)
   mock.timers.enable({ apis: ['Date'], now: Date.now() })
   t.teardown(() => mock.timers.reset())
@@ -153,9 +169,16 @@ t.test('a session remembers its secret: a new one in front logs nobody out, a re
   const after = sessionsOn(store, { secrets: [fresh] })
   const login = await before.start(identity, 'test:1')
   const next = await rotated.refresh(login.refreshToken, welcome)
-  t.equal((await before.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken, 'the successor is that of the old secret')
+  t.equal(
+    (await before.refresh(login.refreshToken, welcome)).refreshToken,
+    next.refreshToken,
+    'the successor is that of the old secret'
+  )
   await t.rejects(after.refresh(next.refreshToken, welcome), { code: errors.RefreshInvalidError.code })
-  t.ok(await after.refresh((await rotated.start(identity, 'test:1')).refreshToken, welcome), 'a new session has the new secret')
+  t.ok(
+    await after.refresh((await rotated.start(identity, 'test:1')).refreshToken, welcome),
+    'a new session has the new secret'
+  )
 })
 
 t.test('callers of one server with one token share one write', async t => {
@@ -164,7 +187,9 @@ t.test('callers of one server with one token share one write', async t => {
   const sessions = sessionsOn({ ...store, replace: async session => { writes++; return await store.replace(session) } })
   t.teardown(() => sessions.close())
   const { refreshToken } = await sessions.start(identity, 'test:1')
-  const successors = await Promise.all(Array.from({ length: 50 }, async () => (await sessions.refresh(refreshToken, welcome)).refreshToken))
+  const successors = await Promise.all(
+    Array.from({ length: 50 }, async () => (await sessions.refresh(refreshToken, welcome)).refreshToken)
+  )
   t.equal(new Set(successors).size, 1)
   t.equal(writes, 1)
 })
@@ -173,7 +198,9 @@ t.test('an identity is bounded', async t => {
   const started = await storeKinds[0]?.start()
   const sessions = started && sessionsOn(started.connect().store)
   for (const claims of [{ big: 'x'.repeat(16_384) }, { big: 1n }]) {
-    await t.rejects(async () => await sessions?.start({ ...identity, claims }, 'test:1'), { code: errors.ProviderUnavailableError.code })
+    await t.rejects(async () => await sessions?.start({ ...identity, claims }, 'test:1'), {
+      code: errors.ProviderUnavailableError.code
+    })
   }
 })
 

@@ -19,7 +19,9 @@ export interface PrivateServer {
   remove (): Promise<void>
 }
 
-const redisBinary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(path => existsSync(path))
+const redisBinary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(
+  path => existsSync(path)
+)
 const postgresBinaries = findPostgres()
 
 // REQUIRE_SERVERS: nothing may be skipped; then a server that is missing fails its test.
@@ -32,8 +34,26 @@ export const postgresMissing = maySkip && postgresBinaries === undefined && 'Pos
 export async function startRedis (fsync: 'always' | 'no' = 'always', more: string[] = []): Promise<PrivateServer> {
   const directory = mkdtempSync('/tmp/redis-')
   const port = await freePort()
-  const run = (): ChildProcess => spawn(redisBinary ?? '', ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory,
-    '--appendonly', fsync === 'no' ? 'no' : 'yes', '--appendfsync', fsync, '--save', '', ...more], { stdio: 'ignore' })
+  const run = (): ChildProcess =>
+    spawn(
+      redisBinary ?? '',
+      [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        directory,
+        '--appendonly',
+        fsync === 'no' ? 'no' : 'yes',
+        '--appendfsync',
+        fsync,
+        '--save',
+        '',
+        ...more
+      ],
+      { stdio: 'ignore' }
+    )
   return await startServer({ port, directory, run, isReady: () => accepts(port), pidsOf: child => [child.pid] })
 }
 
@@ -44,10 +64,35 @@ export async function startPostgres (): Promise<PrivateServer> {
   const user = postgresUser()
   if (user.uid !== undefined && user.gid !== undefined) chownSync(directory, user.uid, user.gid)
   const options = { ...user, cwd: directory, env: { PATH: process.env.PATH, LC_ALL: 'C' } }
-  execFileSync(`${postgresBinaries}/initdb`, ['-D', join(directory, 'data'), '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-sync'], { ...options, stdio: 'ignore' })
-  const run = (): ChildProcess => spawn(`${postgresBinaries}/postgres`, ['-D', join(directory, 'data'), '-p', String(port), '-h', '127.0.0.1', '-k', directory, '-c', 'restart_after_crash=off'],
-    { ...options, stdio: 'ignore' })
-  return await startServer({ port, directory, run, isReady: async () => isPostgresReady(port), pidsOf: child => [child.pid, ...childrenOf(child.pid)] })
+  execFileSync(
+    `${postgresBinaries}/initdb`,
+    ['-D', join(directory, 'data'), '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--no-sync'],
+    { ...options, stdio: 'ignore' }
+  )
+  const run = (): ChildProcess =>
+    spawn(
+      `${postgresBinaries}/postgres`,
+      [
+        '-D',
+        join(directory, 'data'),
+        '-p',
+        String(port),
+        '-h',
+        '127.0.0.1',
+        '-k',
+        directory,
+        '-c',
+        'restart_after_crash=off'
+      ],
+      { ...options, stdio: 'ignore' }
+    )
+  return await startServer({
+    port,
+    directory,
+    run,
+    isReady: async () => isPostgresReady(port),
+    pidsOf: child => [child.pid, ...childrenOf(child.pid)]
+  })
 }
 
 interface ServerParts {

@@ -32,28 +32,34 @@ for (const kind of [...storeKinds, redisCluster]) {
   })
 }
 
-t.test('Redis: two applications with a prefix each do not meet, and every key has a time to live', { skip: redis.missing }, async t => {
-  const started = await redis.start()
-  const client = new Redis({ port: started.server?.port ?? 0, host: '127.0.0.1' })
-  t.teardown(async () => {
-    client.disconnect()
-    await started.remove()
-  })
-  const [one, other] = ['one:', 'other:'].map(prefix => redisStore({ client, prefix }))
-  const mine = session({ userId: 'a}{b' })
-  await one?.create(mine)
-  await one?.revoke([{ kind: 'user', issuer: mine.issuer, id: mine.userId, at: Date.now(), expiresAt: Date.now() + 1000 }])
-  await one?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }])
-  t.equal(await other?.read(mine.id), null)
-  t.same(await other?.list(mine.issuer, mine.userId), [])
-  t.same(await other?.revocations(null), { revocations: [], cursor: null })
-  t.equal(await other?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }]), true)
-  for (const key of await client.keys('*')) {
-    t.match(key, /^(one|other):/)
-    t.match(key, /\{[^{}]+\}/, 'a hash tag decides on the node of a cluster')
-    t.ok(await client.pttl(key) > 0, `${key.split('{')[0]} expires`)
+t.test(
+  'Redis: two applications with a prefix each do not meet, and every key has a time to live',
+  { skip: redis.missing },
+  async t => {
+    const started = await redis.start()
+    const client = new Redis({ port: started.server?.port ?? 0, host: '127.0.0.1' })
+    t.teardown(async () => {
+      client.disconnect()
+      await started.remove()
+    })
+    const [one, other] = ['one:', 'other:'].map(prefix => redisStore({ client, prefix }))
+    const mine = session({ userId: 'a}{b' })
+    await one?.create(mine)
+    await one?.revoke([
+      { kind: 'user', issuer: mine.issuer, id: mine.userId, at: Date.now(), expiresAt: Date.now() + 1000 }
+    ])
+    await one?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }])
+    t.equal(await other?.read(mine.id), null)
+    t.same(await other?.list(mine.issuer, mine.userId), [])
+    t.same(await other?.revocations(null), { revocations: [], cursor: null })
+    t.equal(await other?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }]), true)
+    for (const key of await client.keys('*')) {
+      t.match(key, /^(one|other):/)
+      t.match(key, /\{[^{}]+\}/, 'a hash tag decides on the node of a cluster')
+      t.ok((await client.pttl(key)) > 0, `${key.split('{')[0]} expires`)
+    }
   }
-})
+)
 
 t.test('Redis: a row that is junk is no session', { skip: redis.missing }, async t => {
   const started = await redis.start()
@@ -63,7 +69,17 @@ t.test('Redis: a row that is junk is no session', { skip: redis.missing }, async
     await started.remove()
   })
   const store = redisStore({ client })
-  for (const junk of ['', ':', '0:', '0:{}', '0:[]', '0:null', 'x:[1]', `0:${'['.repeat(10_000)}`, '0:["i","u","s",0,null,1,1,1,2,3]']) {
+  for (const junk of [
+    '',
+    ':',
+    '0:',
+    '0:{}',
+    '0:[]',
+    '0:null',
+    'x:[1]',
+    `0:${'['.repeat(10_000)}`,
+    '0:["i","u","s",0,null,1,1,1,2,3]'
+  ]) {
     await client.set('token-exchange:session:{junk}', junk)
     t.equal(await store.read('junk'), null, junk.slice(0, 20))
   }
@@ -106,20 +122,33 @@ t.test('PostgreSQL: two servers that start at once both find their tables', { sk
   t.same(await Promise.all(clients.map(({ store }) => store.read('none'))), [null, null, null, null])
 })
 
-t.test('PostgreSQL: the connection that listens does not keep the application from ending its pool', { skip: postgres.missing }, async t => {
-  const started = await postgres.start()
-  t.teardown(() => started.remove())
-  const client = connectTo(started.address ?? '')
-  const stop = client.store.subscribe?.(() => {})
-  t.teardown(() => stop?.())
-  await client.store.read('none')
-  await client.close()
-  t.pass('ended')
-})
+t.test(
+  'PostgreSQL: the connection that listens does not keep the application from ending its pool',
+  { skip: postgres.missing },
+  async t => {
+    const started = await postgres.start()
+    t.teardown(() => started.remove())
+    const client = connectTo(started.address ?? '')
+    const stop = client.store.subscribe?.(() => {})
+    t.teardown(() => stop?.())
+    await client.store.read('none')
+    await client.close()
+    t.pass('ended')
+  }
+)
 
 function session (different: Partial<Session>): Session {
   const now = Date.now()
   const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
   const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 60_000 }
-  return { id: 'c'.repeat(22), issuer: 'https://api.example', userId: 'test:1', identity: '{}', secretId: 's', ...counted, ...timed, ...different }
+  return {
+    id: 'c'.repeat(22),
+    issuer: 'https://api.example',
+    userId: 'test:1',
+    identity: '{}',
+    secretId: 's',
+    ...counted,
+    ...timed,
+    ...different
+  }
 }

@@ -33,7 +33,9 @@ const stories: Record<string, Story> = {
   async 'a hundred callers with one token get one successor, round after round' (t, one, other) {
     let { refresh, access } = await one.login()
     for (let round = 0; round < ROUNDS; round++) {
-      const answers = await Promise.all(Array.from({ length: RACERS }, (_, racer) => (racer % 2 === 0 ? one : other).refresh(refresh)))
+      const answers = await Promise.all(
+        Array.from({ length: RACERS }, (_, racer) => (racer % 2 === 0 ? one : other).refresh(refresh))
+      )
       t.strictSame([...new Set(answers.map(({ status }) => status))], [200])
       const [successor = '', ...more] = new Set(answers.map(answer => answer.refresh))
       t.strictSame(more, [], 'one successor')
@@ -134,17 +136,25 @@ async function refused (server: Server, accessToken: string): Promise<void> {
 }
 
 async function startServer (t: Test, address: string, ahead: number): Promise<Server> {
-  const child = fork(fileURLToPath(new URL('http-server.ts', import.meta.url)), [address, String(ahead)], { execArgv: ['--import', 'tsx'], env: { PATH: process.env.PATH } })
+  const child = fork(fileURLToPath(new URL('http-server.ts', import.meta.url)), [address, String(ahead)], {
+    execArgv: ['--import', 'tsx'],
+    env: { PATH: process.env.PATH }
+  })
   t.teardown(async () => await stop(child))
   const [url] = await once(child, 'message')
-  const post = async (path: string, parameters: Record<string, string>, accessToken?: string): Promise<Response> => await fetch(`${url}${path}`, {
-    method: 'POST', body: new URLSearchParams(parameters), headers: accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
-  })
+  const post = async (path: string, parameters: Record<string, string>, accessToken?: string): Promise<Response> =>
+    await fetch(`${url}${path}`, {
+      method: 'POST',
+      body: new URLSearchParams(parameters),
+      headers: accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }
+    })
   return {
     login: async () => await answerOf(await post('/login/own', { access_token: 'good' })),
     refresh: async token => await answerOf(await post('/token', { grant_type: 'refresh_token', refresh_token: token })),
-    call: async accessToken => (await fetch(`${url}/guarded`, { headers: { authorization: `Bearer ${accessToken}` } })).status,
-    logout: async (accessToken, scope) => (await post('/logout', scope === undefined ? {} : { scope }, accessToken)).status,
+    call: async accessToken =>
+      (await fetch(`${url}/guarded`, { headers: { authorization: `Bearer ${accessToken}` } })).status,
+    logout: async (accessToken, scope) =>
+      (await post('/logout', scope === undefined ? {} : { scope }, accessToken)).status,
     revoke: async token => (await post('/revoke', { token })).status,
     setAhead: async milliseconds => {
       const done = once(child, 'message')
@@ -162,5 +172,11 @@ async function stop (child: ChildProcess): Promise<void> {
 
 async function answerOf (response: Response): Promise<Answer> {
   const { error, code, ...tokens }: Record<string, unknown> = await response.json()
-  return { status: response.status, error, code, access: String(tokens.access_token), refresh: String(tokens.refresh_token) }
+  return {
+    status: response.status,
+    error,
+    code,
+    access: String(tokens.access_token),
+    refresh: String(tokens.refresh_token)
+  }
 }

@@ -13,22 +13,39 @@ interface Secret { iss?: string, sub?: string, aud?: string, kid?: string, exp?:
 
 async function clientSecret (differs: Secret = {}): Promise<string> {
   const now = idp.clock.now()
-  return await new SignJWT({ iss: teamId, sub: clientId, aud: 'https://appleid.apple.com', iat: now, exp: now + 300, ...differs, kid: undefined, key: undefined })
+  return await new SignJWT({
+    iss: teamId,
+    sub: clientId,
+    aud: 'https://appleid.apple.com',
+    iat: now,
+    exp: now + 300,
+    ...differs,
+    kid: undefined,
+    key: undefined
+  })
     .setProtectedHeader({ alg: 'ES256', kid: differs.kid ?? keyId })
-    .sign(differs.key ?? await importPKCS8(privateKey, 'ES256'))
+    .sign(differs.key ?? (await importPKCS8(privateKey, 'ES256')))
 }
 
 async function post (url: string, form: Record<string, string>): Promise<{ status: number, body: unknown }> {
-  const answer = await fetch(url, { method: 'POST', body: new URLSearchParams({ client_id: clientId, client_secret: await clientSecret(), ...form }) })
+  const answer = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({ client_id: clientId, client_secret: await clientSecret(), ...form })
+  })
   const text = await answer.text()
   return { status: answer.status, body: text === '' ? null : JSON.parse(text) }
 }
 
-const exchange = (code: string, form: Record<string, string> = {}) => post(endpoints.token, { grant_type: 'authorization_code', code, ...form })
+const exchange = (code: string, form: Record<string, string> = {}) =>
+  post(endpoints.token, { grant_type: 'authorization_code', code, ...form })
 
 t.test('ID tokens verify against the key set', async t => {
   const keys = createRemoteJWKSet(new URL(endpoints.jwks))
-  const { payload } = await jwtVerify(await idp.apple.idToken({ email_verified: 'true', is_private_email: 'false' }), keys, { algorithms: ['RS256'], issuer: 'https://appleid.apple.com', audience: clientId })
+  const { payload } = await jwtVerify(
+    await idp.apple.idToken({ email_verified: 'true', is_private_email: 'false' }),
+    keys,
+    { algorithms: ['RS256'], issuer: 'https://appleid.apple.com', audience: clientId }
+  )
   t.match(payload, { email_verified: 'true', is_private_email: 'false', nonce_supported: true })
 })
 
@@ -54,13 +71,20 @@ t.test('a code is good once, for its client, its redirect_uri, its verifier, and
     ['expired', { expiresIn: 0 }, {}, /has expired/]
   ]
   for (const [name, options, form, why] of rows) {
-    t.match(await exchange(idp.apple.authorizationCode({}, options), form), { status: 400, body: { error: 'invalid_grant', error_description: why } }, name)
+    t.match(
+      await exchange(idp.apple.authorizationCode({}, options), form),
+      { status: 400, body: { error: 'invalid_grant', error_description: why } },
+      name
+    )
   }
   t.match(await exchange('junk'), { status: 400, body: { error: 'invalid_grant' } })
 
   const code = idp.apple.authorizationCode({}, { redirectUri, codeVerifier: verifier })
   t.equal((await exchange(code, { redirect_uri: redirectUri, code_verifier: verifier })).status, 200)
-  t.match(await exchange(code, { redirect_uri: redirectUri, code_verifier: verifier }), { status: 400, body: { error: 'invalid_grant', error_description: /already been used/ } })
+  t.match(await exchange(code, { redirect_uri: redirectUri, code_verifier: verifier }), {
+    status: 400,
+    body: { error: 'invalid_grant', error_description: /already been used/ }
+  })
   const late = idp.apple.authorizationCode()
   idp.clock.offset(301)
   t.teardown(() => idp.clock.offset(0))
@@ -84,18 +108,39 @@ t.test('the client secret is an ES256 JWT of the team, for this client, for six 
     t.match(answer, { status: 400, body: { error: 'invalid_client' } }, name)
   }
   t.match(await exchange('x', { client_secret: 'junk' }), { status: 400, body: { error: 'invalid_client' } })
-  t.match(await exchange('x', { client_id: 'com.example.other', client_secret: await clientSecret({ sub: 'com.example.other' }) }), { status: 400, body: { error: 'invalid_client' } })
-  t.match(await post(endpoints.token, { grant_type: 'password' }), { status: 400, body: { error: 'unsupported_grant_type' } })
+  t.match(
+    await exchange('x', {
+      client_id: 'com.example.other',
+      client_secret: await clientSecret({ sub: 'com.example.other' })
+    }),
+    { status: 400, body: { error: 'invalid_client' } }
+  )
+  t.match(await post(endpoints.token, { grant_type: 'password' }), {
+    status: 400,
+    body: { error: 'unsupported_grant_type' }
+  })
 })
 
 t.test('a refresh token is good until it is revoked', async t => {
   const { body } = await exchange(idp.apple.authorizationCode({ sub: '001.b.2' }))
   const refreshToken = String(member(body, 'refresh_token'))
-  t.match(await post(endpoints.token, { grant_type: 'refresh_token', refresh_token: refreshToken }), { status: 200, body: { refresh_token: refreshToken, id_token: String } })
-  t.match(await post(endpoints.revoke, { token: refreshToken, client_secret: 'junk' }), { status: 400, body: { error: 'invalid_client' } })
+  t.match(await post(endpoints.token, { grant_type: 'refresh_token', refresh_token: refreshToken }), {
+    status: 200,
+    body: { refresh_token: refreshToken, id_token: String }
+  })
+  t.match(await post(endpoints.revoke, { token: refreshToken, client_secret: 'junk' }), {
+    status: 400,
+    body: { error: 'invalid_client' }
+  })
   t.equal(idp.apple.isRevoked(refreshToken), false)
-  t.match(await post(endpoints.revoke, { token: refreshToken, token_type_hint: 'refresh_token' }), { status: 200, body: null })
+  t.match(await post(endpoints.revoke, { token: refreshToken, token_type_hint: 'refresh_token' }), {
+    status: 200,
+    body: null
+  })
   t.equal(idp.apple.isRevoked(refreshToken), true)
-  t.match(await post(endpoints.token, { grant_type: 'refresh_token', refresh_token: refreshToken }), { status: 400, body: { error: 'invalid_grant' } })
+  t.match(await post(endpoints.token, { grant_type: 'refresh_token', refresh_token: refreshToken }), {
+    status: 400,
+    body: { error: 'invalid_grant' }
+  })
   t.equal((await post(endpoints.revoke, { token: 'unknown' })).status, 200)
 })

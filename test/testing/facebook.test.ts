@@ -28,7 +28,16 @@ t.test('debug_token says whose token it is, of which app, and until when', async
   const { status, body } = await debugToken(token)
   t.equal(status, 200)
   t.match(body, {
-    data: { app_id: appId, type: 'USER', application: String, is_valid: true, user_id: '10158000000000099', scopes: ['email', 'public_profile'], issued_at: Number, data_access_expires_at: Number }
+    data: {
+      app_id: appId,
+      type: 'USER',
+      application: String,
+      is_valid: true,
+      user_id: '10158000000000099',
+      scopes: ['email', 'public_profile'],
+      issued_at: Number,
+      data_access_expires_at: Number
+    }
   })
   t.equal(member(body, 'data', 'expires_at'), Number(member(body, 'data', 'issued_at')) + 60 * 86_400)
   t.equal(member(body, 'data', 'error'), undefined)
@@ -36,7 +45,9 @@ t.test('debug_token says whose token it is, of which app, and until when', async
 
 t.test('a version in the path is tolerated', async t => {
   const token = idp.facebook.accessToken()
-  const { status, body } = await ask(`${endpoints.graph}/v23.0/debug_token?input_token=${token}&access_token=${appId}|${appSecret}`)
+  const { status, body } = await ask(
+    `${endpoints.graph}/v23.0/debug_token?input_token=${token}&access_token=${appId}|${appSecret}`
+  )
   t.equal(status, 200)
   t.equal(member(body, 'data', 'is_valid'), true)
 })
@@ -54,7 +65,11 @@ t.test('debug_token answers 200 for a token that is not good, and says why in da
     t.match(body, { data: { is_valid: false, error: { code: 190, message: String } } }, name)
     t.equal(member(body, 'data', 'error', 'subcode'), subcode, name)
     const refused = await me(token)
-    t.match(refused, { status: 400, body: { error: { type: 'OAuthException', code: 190, fbtrace_id: String } } }, `${name}, at /me`)
+    t.match(
+      refused,
+      { status: 400, body: { error: { type: 'OAuthException', code: 190, fbtrace_id: String } } },
+      `${name}, at /me`
+    )
     t.equal(member(refused.body, 'error', 'error_subcode'), subcode, name)
   }
   const forever = idp.facebook.accessToken({}, { expiresAt: 0 })
@@ -70,7 +85,11 @@ t.test('debug_token refuses callers that are not this app, and missing parameter
     ['no input', '', `${appId}|${appSecret}`, 100]
   ]
   for (const [name, input, appToken, code] of rows) {
-    t.match(await debugToken(input, appToken), { status: 400, body: { error: { type: 'OAuthException', code, message: String } } }, name)
+    t.match(
+      await debugToken(input, appToken),
+      { status: 400, body: { error: { type: 'OAuthException', code, message: String } } },
+      name
+    )
   }
   t.match(await debugToken(token, `${appId}|wrong`), { body: { error: { message: /^Error validating application/ } } })
 })
@@ -85,9 +104,19 @@ t.test("another app's token", async t => {
 })
 
 t.test('/me honours fields, and the consent to the e-mail address', async t => {
-  const token = idp.facebook.accessToken({ id: '7', name: 'Ada', email: 'ada@example.com', picture: 'https://cdn.example.com/ada.jpg' })
+  const token = idp.facebook.accessToken({
+    id: '7',
+    name: 'Ada',
+    email: 'ada@example.com',
+    picture: 'https://cdn.example.com/ada.jpg'
+  })
   t.same((await me(token)).body, { id: '7', name: 'Ada' }, 'by default')
-  t.match((await me(token, { fields: 'id,name,email,picture' })).body, { id: '7', name: 'Ada', email: 'ada@example.com', picture: { data: { url: 'https://cdn.example.com/ada.jpg' } } })
+  t.match((await me(token, { fields: 'id,name,email,picture' })).body, {
+    id: '7',
+    name: 'Ada',
+    email: 'ada@example.com',
+    picture: { data: { url: 'https://cdn.example.com/ada.jpg' } }
+  })
   t.same((await me(token, { fields: 'email,unknown,__proto__' })).body, { email: 'ada@example.com', id: '7' })
   const shy = idp.facebook.accessToken({ id: '8', email: 'ada@example.com' }, { scopes: ['public_profile'] })
   t.same((await me(shy, { fields: 'id,email' })).body, { id: '8' })
@@ -95,8 +124,14 @@ t.test('/me honours fields, and the consent to the e-mail address', async t => {
 
 t.test('/me wants the proof that the caller knows the app secret', async t => {
   const token = idp.facebook.accessToken()
-  t.match(await me(token, { appsecret_proof: 'ab'.repeat(32) }), { status: 400, body: { error: { code: 100, message: /appsecret_proof/ } } })
-  t.match(await ask(`${endpoints.graph}/me?access_token=${token}`), { status: 400, body: { error: { code: 100, message: /appsecret_proof/ } } })
+  t.match(await me(token, { appsecret_proof: 'ab'.repeat(32) }), {
+    status: 400,
+    body: { error: { code: 100, message: /appsecret_proof/ } }
+  })
+  t.match(await ask(`${endpoints.graph}/me?access_token=${token}`), {
+    status: 400,
+    body: { error: { code: 100, message: /appsecret_proof/ } }
+  })
   t.match(await ask(`${endpoints.graph}/me`), { status: 400, body: { error: { code: 2500 } } })
 })
 
@@ -112,10 +147,23 @@ t.test('ids beyond 2^53, as strings and as numbers', async t => {
 
 t.test('errors by code', async t => {
   const token = idp.facebook.accessToken()
-  const rows: Array<[GraphErrorCode, number, number]> = [[1, 500, 1], [2, 500, 2], [4, 400, 4], [17, 400, 17], [190, 400, 190], [341, 400, 341], [613, 400, 613], ['desktop-app', 400, 1]]
+  const rows: Array<[GraphErrorCode, number, number]> = [
+    [1, 500, 1],
+    [2, 500, 2],
+    [4, 400, 4],
+    [17, 400, 17],
+    [190, 400, 190],
+    [341, 400, 341],
+    [613, 400, 613],
+    ['desktop-app', 400, 1]
+  ]
   for (const [error, status, code] of rows) {
     idp.facebook.graphError(error)
-    t.match(await debugToken(token), { status, body: { error: { type: 'OAuthException', code, message: String, fbtrace_id: String } } }, String(error))
+    t.match(
+      await debugToken(token),
+      { status, body: { error: { type: 'OAuthException', code, message: String, fbtrace_id: String } } },
+      String(error)
+    )
     t.match(await me(token), { status, body: { error: { code } } }, String(error))
   }
   t.match(await me(token), { body: { error: { message: /app is configured as a desktop app/ } } })
@@ -126,7 +174,11 @@ t.test('errors by code', async t => {
 
 t.test('Limited Login: an ID token of its own issuer and key set, for the same person', async t => {
   const keys = createRemoteJWKSet(new URL(endpoints.jwks))
-  const { payload } = await jwtVerify(await idp.facebook.idToken({ nonce: 'raw' }), keys, { algorithms: ['RS256'], issuer: 'https://www.facebook.com', audience: appId })
+  const { payload } = await jwtVerify(await idp.facebook.idToken({ nonce: 'raw' }), keys, {
+    algorithms: ['RS256'],
+    issuer: 'https://www.facebook.com',
+    audience: appId
+  })
   t.match(payload, { nonce: 'raw', jti: String, exp: Number, iat: Number })
   t.equal(payload.sub, member((await debugToken(idp.facebook.accessToken())).body, 'data', 'user_id'))
   await t.rejects(jwtVerify(await idp.google.idToken(), keys), { code: 'ERR_JWKS_NO_MATCHING_KEY' })

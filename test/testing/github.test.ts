@@ -11,25 +11,48 @@ function basic (id: string, secret: string): string {
   return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`
 }
 
-async function check (body: unknown, authorization = BASIC, of = clientId): Promise<{ status: number, text: string, body: unknown }> {
-  const answer = await fetch(`${endpoints.api}/applications/${of}/token`, { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+async function check (
+  body: unknown,
+  authorization = BASIC,
+  of = clientId
+): Promise<{ status: number, text: string, body: unknown }> {
+  const answer = await fetch(`${endpoints.api}/applications/${of}/token`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
   const text = await answer.text()
   return { status: answer.status, text, body: JSON.parse(text) }
 }
 
 async function exchange (form: Record<string, string>): Promise<{ status: number, body: unknown }> {
-  const answer = await fetch(endpoints.token, { method: 'POST', headers: { accept: 'application/json' }, body: new URLSearchParams({ client_id: clientId, client_secret: clientSecret, ...form }) })
+  const answer = await fetch(endpoints.token, {
+    method: 'POST',
+    headers: { accept: 'application/json' },
+    body: new URLSearchParams({ client_id: clientId, client_secret: clientSecret, ...form })
+  })
   return { status: answer.status, body: JSON.parse(await answer.text()) }
 }
 
 t.test('a token is checked with the app of its issue', async t => {
   const token = idp.github.accessToken({ id: 42, login: 'ada', email: 'ada@example.com' })
   t.match(token, /^gho_/)
-  t.match(await check({ access_token: token }), { status: 200, body: { token, scopes: ['read:user'], app: { client_id: clientId }, user: { id: 42, login: 'ada', email: 'ada@example.com', avatar_url: String } } })
+  t.match(await check({ access_token: token }), {
+    status: 200,
+    body: {
+      token,
+      scopes: ['read:user'],
+      app: { client_id: clientId },
+      user: { id: 42, login: 'ada', email: 'ada@example.com', avatar_url: String }
+    }
+  })
 })
 
 t.test('ids beyond 2^53 are exact numbers', async t => {
-  t.match((await check({ access_token: idp.github.accessToken({ id: '90071992547409931234' }) })).text, '"id":90071992547409931234')
+  t.match(
+    (await check({ access_token: idp.github.accessToken({ id: '90071992547409931234' }) })).text,
+    '"id":90071992547409931234'
+  )
 })
 
 t.test('refusals', async t => {
@@ -42,7 +65,10 @@ t.test('refusals', async t => {
   t.equal((await check({ access_token: idp.github.accessToken({}, { valid: false }) })).status, 404)
   t.equal((await check({ access_token: idp.github.accessToken({}, { clientId: 'Iv1.other' }) })).status, 404)
   for (const body of [{}, { access_token: '' }, { access_token: 1 }, null, []]) t.equal((await check(body)).status, 422)
-  t.match(await check({ access_token: idp.github.accessToken({}, { clientId: 'Iv1.other', inspectable: true }) }), { status: 200, body: { app: { client_id: 'Iv1.other' } } })
+  t.match(await check({ access_token: idp.github.accessToken({}, { clientId: 'Iv1.other', inspectable: true }) }), {
+    status: 200,
+    body: { app: { client_id: 'Iv1.other' } }
+  })
 })
 
 t.test('a code brings a token of its person', async t => {
@@ -70,7 +96,11 @@ t.test('every refusal of the code exchange is a 200 with an error', async t => {
     [{}, { client_id: 'wrong' }, 'incorrect_client_credentials']
   ]
   for (const [options, form, error] of rows) {
-    t.match(await exchange({ code: idp.github.authorizationCode({}, options), ...form }), { status: 200, body: { error, error_description: String } }, JSON.stringify(form))
+    t.match(
+      await exchange({ code: idp.github.authorizationCode({}, options), ...form }),
+      { status: 200, body: { error, error_description: String } },
+      JSON.stringify(form)
+    )
   }
 })
 

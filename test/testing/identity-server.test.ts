@@ -10,15 +10,28 @@ async function start (test: Pick<typeof t, 'teardown'>): Promise<IdentityServer>
   return idp
 }
 
-function get (url: string): Promise<{ status: number, type: string | undefined, retryAfter: string | undefined, body: string }> {
+function get (
+  url: string
+): Promise<{ status: number, type: string | undefined, retryAfter: string | undefined, body: string }> {
   return new Promise((resolve, reject) => {
     request(url, { agent: false }, (answer: IncomingMessage) => {
       answer.setEncoding('utf8')
       let body = ''
-      answer.on('data', part => { body += part })
-      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, type: answer.headers['content-type'], retryAfter: answer.headers['retry-after'], body }))
+      answer.on('data', part => {
+        body += part
+      })
+      answer.on('end', () =>
+        resolve({
+          status: answer.statusCode ?? 0,
+          type: answer.headers['content-type'],
+          retryAfter: answer.headers['retry-after'],
+          body
+        })
+      )
       answer.on('error', reject)
-    }).on('error', reject).end()
+    })
+      .on('error', reject)
+      .end()
   })
 }
 
@@ -35,7 +48,16 @@ t.test('listens on the loopback interface, on a free port or the one asked for',
 
 t.test('an unknown path is 404, whatever the vendor', async t => {
   const idp = await start(t)
-  for (const path of ['/', '/nobody/jwks', '/google', '/google/', '/google/jwks/more', '//', '/facebook/v23/me', '/github/api/applications/%/token']) {
+  for (const path of [
+    '/',
+    '/nobody/jwks',
+    '/google',
+    '/google/',
+    '/google/jwks/more',
+    '//',
+    '/facebook/v23/me',
+    '/github/api/applications/%/token'
+  ]) {
     t.equal((await get(`${idp.url}${path}`)).status, 404, path)
   }
 })
@@ -62,7 +84,10 @@ t.test('outages, of everything and of one provider', async t => {
 })
 
 t.test('a hanging answer, and a slow one, end with close()', async t => {
-  for (const begin of [(idp: IdentityServer) => idp.outage('hang'), (idp: IdentityServer) => idp.apple.slow(3_600_000)]) {
+  for (const begin of [
+    (idp: IdentityServer) => idp.outage('hang'),
+    (idp: IdentityServer) => idp.apple.slow(3_600_000)
+  ]) {
     const idp = await start(t)
     begin(idp)
     const pending = t.rejects(get(idp.apple.options.endpoints.jwks), { code: 'ECONNRESET' })
@@ -100,7 +125,10 @@ t.test('calls are recorded without their secrets, outages included', async t => 
   t.equal(idp.calls.length, 3)
   t.equal(idp.calls.count('/facebook/debug_token'), 1)
   t.equal(idp.calls.count(/debug_token$/g), 2)
-  t.same([...idp.calls].map(({ method, path }) => `${method} ${path}`), ['GET /facebook/debug_token', 'GET /facebook/v23.0/debug_token', 'GET /facebook/me'])
+  t.same(
+    [...idp.calls].map(({ method, path }) => `${method} ${path}`),
+    ['GET /facebook/debug_token', 'GET /facebook/v23.0/debug_token', 'GET /facebook/me']
+  )
   t.ok([...idp.calls].every(call => typeof call.at === 'number' && Object.isFrozen(call)))
   t.notMatch(JSON.stringify([...idp.calls]), /secret/)
   idp.calls.clear()

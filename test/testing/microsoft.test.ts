@@ -16,7 +16,11 @@ async function keySet (of: string): Promise<JSONWebKeySet> {
 t.test('a token names its tenant in tid and in iss, and verifies against the key set of the authority', async t => {
   for (const tid of [tenant, CONSUMERS]) {
     for (const of of ['common', tid]) {
-      const { payload } = await jwtVerify(await idp.microsoft.idToken({ tid }), createLocalJWKSet(await keySet(of)), { algorithms: ['RS256'], issuer: `${authority}/${tid}/v2.0`, audience: clientIds[0] ?? '' })
+      const { payload } = await jwtVerify(await idp.microsoft.idToken({ tid }), createLocalJWKSet(await keySet(of)), {
+        algorithms: ['RS256'],
+        issuer: `${authority}/${tid}/v2.0`,
+        audience: clientIds[0] ?? ''
+      })
       t.match(payload, { tid, oid: String, ver: '2.0' })
     }
   }
@@ -24,16 +28,26 @@ t.test('a token names its tenant in tid and in iss, and verifies against the key
 
 t.test('each key says whose tokens it may sign', async t => {
   const { keys } = await keySet('common')
-  t.same(keys.map(key => member(key, 'issuer')).sort(), [`${authority}/${CONSUMERS}/v2.0`, `${authority}/{tenantid}/v2.0`])
+  t.same(keys.map(key => member(key, 'issuer')).sort(), [
+    `${authority}/${CONSUMERS}/v2.0`,
+    `${authority}/{tenantid}/v2.0`
+  ])
   t.ok(keys.every(key => key.alg === undefined), 'without alg')
   const issuerOf = (token: string) => member(keys.find(key => key.kid === decodeProtectedHeader(token).kid), 'issuer')
   t.equal(issuerOf(await idp.microsoft.idToken()), `${authority}/{tenantid}/v2.0`)
   t.equal(issuerOf(await idp.microsoft.idToken({ tid: CONSUMERS })), `${authority}/${CONSUMERS}/v2.0`)
-  t.equal(issuerOf(await idp.microsoft.idToken({}, {}, 'consumers')), `${authority}/${CONSUMERS}/v2.0`, "an organization's token under a consumer key")
+  t.equal(
+    issuerOf(await idp.microsoft.idToken({}, {}, 'consumers')),
+    `${authority}/${CONSUMERS}/v2.0`,
+    "an organization's token under a consumer key"
+  )
 })
 
 t.test('the issuer can be contradicted', async t => {
-  t.equal(decodeJwt(await idp.microsoft.idToken({ iss: 'https://attacker.example/v2.0' })).iss, 'https://attacker.example/v2.0')
+  t.equal(
+    decodeJwt(await idp.microsoft.idToken({ iss: 'https://attacker.example/v2.0' })).iss,
+    'https://attacker.example/v2.0'
+  )
 })
 
 t.test('discovery per tenant', async t => {

@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify, type JSONWebKeySet } from 'jose'
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  jwtVerify,
+  type JSONWebKeySet
+} from 'jose'
 import t from 'tap'
 import { startIdentityServer } from '../../src/testing/index.js'
 
@@ -13,14 +20,22 @@ async function keySet (url: string): Promise<JSONWebKeySet> {
 
 t.test('discovery names the issuer exactly and the key set (OpenID Connect Discovery 1.0, 4.3)', async t => {
   const document = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json()
-  t.match(document, { issuer, jwks_uri: `${issuer}/jwks`, id_token_signing_alg_values_supported: ['RS256', 'PS256', 'ES256', 'EdDSA'] })
+  t.match(document, {
+    issuer,
+    jwks_uri: `${issuer}/jwks`,
+    id_token_signing_alg_values_supported: ['RS256', 'PS256', 'ES256', 'EdDSA']
+  })
 })
 
 t.test('ID tokens of every algorithm verify against the published keys', async t => {
   const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
   for (const algorithm of ['RS256', 'PS256', 'ES256', 'EdDSA']) {
     const token = await idp.oidc.idToken({ sub: 'u1', email: 'ada@example.com' }, { alg: algorithm })
-    const { payload, protectedHeader } = await jwtVerify(token, keys, { algorithms: [algorithm], issuer, audience: clientIds[0] ?? '' })
+    const { payload, protectedHeader } = await jwtVerify(token, keys, {
+      algorithms: [algorithm],
+      issuer,
+      audience: clientIds[0] ?? ''
+    })
     t.match(payload, { sub: 'u1', email: 'ada@example.com' })
     t.match(protectedHeader, { alg: algorithm, kid: String, typ: 'JWT' })
   }
@@ -28,7 +43,11 @@ t.test('ID tokens of every algorithm verify against the published keys', async t
 
 t.test('Google: its issuer, its audiences, its key set', async t => {
   const keys = createRemoteJWKSet(new URL(idp.google.options.endpoints.jwks))
-  const { payload } = await jwtVerify(await idp.google.idToken({ hd: 'example.com' }), keys, { algorithms: ['RS256'], issuer: 'https://accounts.google.com', audience: idp.google.options.clientIds })
+  const { payload } = await jwtVerify(await idp.google.idToken({ hd: 'example.com' }), keys, {
+    algorithms: ['RS256'],
+    issuer: 'https://accounts.google.com',
+    audience: idp.google.options.clientIds
+  })
   t.match(payload, { hd: 'example.com', email_verified: true, sub: String })
   t.equal(idp.google.options.clientIds.length, 3)
   await t.rejects(jwtVerify(await idp.oidc.idToken(), keys), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
@@ -60,7 +79,12 @@ t.test('the HS256 token is signed with the public key as its secret (RFC 8725, 2
   const token = await idp.google.idToken({}, { alg: 'HS256' })
   const [jwk = {}] = (await keySet(idp.google.options.endpoints.jwks)).keys
   const secret = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' })
-  t.equal(createHmac('sha256', secret).update(token.slice(0, token.lastIndexOf('.'))).digest('base64url'), token.split('.')[2])
+  t.equal(
+    createHmac('sha256', secret)
+      .update(token.slice(0, token.lastIndexOf('.')))
+      .digest('base64url'),
+    token.split('.')[2]
+  )
 })
 
 t.test('the key set holds public keys only, with an ETag that changes when they do (RFC 9110, 13.1.2)', async t => {
@@ -94,5 +118,7 @@ t.test('rotation withdraws the old keys, or keeps them', async t => {
   const fresh = createLocalJWKSet(await keySet(url))
   for (const old of [before, between]) await t.rejects(jwtVerify(old, fresh), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
   await jwtVerify(await idp.oidc.idToken(), fresh)
-  await t.rejects(jwtVerify(google, createLocalJWKSet(await keySet(idp.google.options.endpoints.jwks))), { code: 'ERR_JWKS_NO_MATCHING_KEY' })
+  await t.rejects(jwtVerify(google, createLocalJWKSet(await keySet(idp.google.options.endpoints.jwks))), {
+    code: 'ERR_JWKS_NO_MATCHING_KEY'
+  })
 })

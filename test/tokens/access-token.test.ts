@@ -5,7 +5,10 @@ import type { IdentityProvider } from '../../src/index.js'
 import { ask, issuer, startApp, startUsersApp } from '../server.js'
 import { algorithms, encode, forge, goodClaims, publicOnly, testKey } from './forge.js'
 
-const provider: IdentityProvider = { accepts: ['access_token'], verify: async ({ token }) => ({ subject: token, clientId: 'app-1', email: 'ada@example.com' }) }
+const provider: IdentityProvider = {
+  accepts: ['access_token'],
+  verify: async ({ token }) => ({ subject: token, clientId: 'app-1', email: 'ada@example.com' })
+}
 
 async function login (app: Awaited<ReturnType<typeof startApp>>): Promise<string> {
   const answer = await app.inject({ method: 'POST', url: '/login/own', payload: { access_token: '42' } })
@@ -25,13 +28,23 @@ for (const algorithm of algorithms) {
 
     await t.test('has the claims of section 6 and no other', async t => {
       const { iat = 0, exp, jti, ...others } = decodeJwt(token)
-      t.strictSame(others, { iss: issuer, aud: issuer, sub: 'own:42', client_id: 'app-1', idp: 'own', level: 'authenticated', permissions: [] })
+      t.strictSame(others, {
+        iss: issuer,
+        aud: issuer,
+        sub: 'own:42',
+        client_id: 'app-1',
+        idp: 'own',
+        level: 'authenticated',
+        permissions: []
+      })
       t.equal(exp, iat + 3600)
       t.type(jti, 'string')
     })
 
     await t.test('is verified by jose, and by a service with the public key alone', async t => {
-      if (key.publicKey !== null) await jwtVerify(token, key.publicKey, { issuer, audience: issuer, typ: 'at+jwt', algorithms: [algorithm] })
+      if (key.publicKey !== null) {
+        await jwtVerify(token, key.publicKey, { issuer, audience: issuer, typ: 'at+jwt', algorithms: [algorithm] })
+      }
       const service = await startUsersApp(t, { keys: [publicOnly(key)] })
       t.equal((await ask(service, { authorization: `Bearer ${token}` })).status, 200)
     })
@@ -56,35 +69,78 @@ t.test('keys rotate by their order in the list', async t => {
   const announced = await startUsersApp(t, { keys: [old.option, publicOnly(young)] })
   const rotated = await startUsersApp(t, { keys: [publicOnly(old), young.option] })
   const retired = await startUsersApp(t, { keys: [young.option] })
-  const [oldToken, youngToken] = [announced, rotated].map(app => app.tokenExchange.issue({ userId: 'ada' }).access_token)
+  const [oldToken, youngToken] = [announced, rotated].map(
+    app => app.tokenExchange.issue({ userId: 'ada' }).access_token
+  )
   t.equal(decodeProtectedHeader(oldToken ?? '').kid, old.kid)
   t.equal(decodeProtectedHeader(youngToken ?? '').kid, young.kid, 'the first that can sign, signs')
   const rows = [
-    { app: before, statuses: [200, 401] }, { app: announced, statuses: [200, 200] }, { app: rotated, statuses: [200, 200] }, { app: retired, statuses: [401, 200] }
+    { app: before, statuses: [200, 401] },
+    { app: announced, statuses: [200, 200] },
+    { app: rotated, statuses: [200, 200] },
+    { app: retired, statuses: [401, 200] }
   ]
   for (const { app, statuses } of rows) {
-    for (const [index, token] of [oldToken, youngToken].entries()) t.equal((await ask(app, { authorization: `Bearer ${token}` })).status, statuses[index])
+    for (const [index, token] of [oldToken, youngToken].entries()) {
+      t.equal((await ask(app, { authorization: `Bearer ${token}` })).status, statuses[index])
+    }
   }
 })
 
 t.test('idp_sub holds the subject where sub is not idp:subject', async t => {
-  const app = await startApp(t, { providers: { own: provider }, permissions: () => ({ userId: 'ada', permissions: ['todo:read'], level: 'admin', claims: { plan: 'gold', 1: [{ a: null }] } }) })
+  const app = await startApp(t, {
+    providers: { own: provider },
+    permissions: () => ({
+      userId: 'ada',
+      permissions: ['todo:read'],
+      level: 'admin',
+      claims: { plan: 'gold', 1: [{ a: null }] }
+    })
+  })
   const token = await login(app)
   t.match(decodeJwt(token), { sub: 'ada', idp: 'own', idp_sub: '42' })
   t.match(app.tokenExchange.verify(token), {
-    id: 'ada', provider: 'own', subject: '42', level: 'admin', permissions: ['todo:read'], claims: { plan: 'gold', 1: [{ a: null }] }, sessionId: null
+    id: 'ada',
+    provider: 'own',
+    subject: '42',
+    level: 'admin',
+    permissions: ['todo:read'],
+    claims: { plan: 'gold', 1: [{ a: null }] },
+    sessionId: null
   })
 })
 
 t.test('a token that the application issues itself names no provider', async t => {
   const app = await startApp(t, { audience: 'todo-service' })
-  const { access_token: token, user, expires_in: expiresIn } = app.tokenExchange.issue({ userId: 'facebook:10158', claims: { plan: 'gold' } })
+  const {
+    access_token: token,
+    user,
+    expires_in: expiresIn
+  } = app.tokenExchange.issue({ userId: 'facebook:10158', claims: { plan: 'gold' } })
   const { iat = 0, jti, ...claims } = decodeJwt(token)
-  t.strictSame(claims, { iss: issuer, aud: 'todo-service', sub: 'facebook:10158', client_id: 'todo-service', exp: iat + 3600, level: 'authenticated', permissions: [], plan: 'gold' })
+  t.strictSame(claims, {
+    iss: issuer,
+    aud: 'todo-service',
+    sub: 'facebook:10158',
+    client_id: 'todo-service',
+    exp: iat + 3600,
+    level: 'authenticated',
+    permissions: [],
+    plan: 'gold'
+  })
   t.strictSame(user, { userId: 'facebook:10158', provider: null, level: 'authenticated', permissions: [] })
   t.equal(expiresIn, 3600)
   t.strictSame(app.tokenExchange.verify(token), {
-    id: 'facebook:10158', provider: null, subject: null, level: 'authenticated', permissions: [], claims: { plan: 'gold' }, tokenId: jti, sessionId: null, issuedAt: iat, expiresAt: iat + 3600
+    id: 'facebook:10158',
+    provider: null,
+    subject: null,
+    level: 'authenticated',
+    permissions: [],
+    claims: { plan: 'gold' },
+    tokenId: jti,
+    sessionId: null,
+    issuedAt: iat,
+    expiresAt: iat + 3600
   })
 })
 
@@ -92,7 +148,21 @@ t.test('issue refuses', async t => {
   const app = await startApp(t)
   const circle: Record<string, unknown> = {}
   circle.again = circle
-  const reserved = ['iss', 'aud', 'sub', 'iat', 'exp', 'nbf', 'jti', 'client_id', 'idp', 'idp_sub', 'level', 'permissions', 'sid']
+  const reserved = [
+    'iss',
+    'aud',
+    'sub',
+    'iat',
+    'exp',
+    'nbf',
+    'jti',
+    'client_id',
+    'idp',
+    'idp_sub',
+    'level',
+    'permissions',
+    'sid'
+  ]
   const rows: Array<[string, unknown]> = [
     ['nothing', undefined],
     ['no userId', {}],
@@ -113,7 +183,13 @@ t.test('issue refuses', async t => {
     ['a token beyond 8 KiB', { userId: 'a', permissions: Array.from({ length: 10_000 }, (_, i) => `p${i}`) }],
     ...reserved.map((name): [string, unknown] => [`the claim ${name}`, { userId: 'a', claims: { [name]: 'x' } }])
   ]
-  for (const [name, grantee] of rows) t.throws(() => Reflect.apply(app.tokenExchange.issue, undefined, [grantee]), { code: 'AUTH_ERR_OPTION_INVALID' }, name)
+  for (const [name, grantee] of rows) {
+    t.throws(
+      () => Reflect.apply(app.tokenExchange.issue, undefined, [grantee]),
+      { code: 'AUTH_ERR_OPTION_INVALID' },
+      name
+    )
+  }
 })
 
 t.test('whatever claims are issued, the token is accepted with the same', async t => {
@@ -121,12 +197,21 @@ t.test('whatever claims are issued, the token is accepted with the same', async 
   let deep: unknown = 1
   for (let i = 0; i < 2000; i++) deep = [deep]
   const rows: Array<Record<string, unknown>> = [
-    { 2: 'b', 1: 'a', z: 0 }, { text: '\u2028 \u0000 "\\ ü 😀' }, { lone: '\ud800' }, { number: 1e21, small: 5e-324, minus: -0 }, { deep }, { constructor: 1, toString: 'x' },
-    { inner: JSON.parse('{"__proto__":{"a":1}}') }, { date: new Date(0), nothing: undefined, nan: NaN }
+    { 2: 'b', 1: 'a', z: 0 },
+    { text: '\u2028 \u0000 "\\ ü 😀' },
+    { lone: '\ud800' },
+    { number: 1e21, small: 5e-324, minus: -0 },
+    { deep },
+    { constructor: 1, toString: 'x' },
+    { inner: JSON.parse('{"__proto__":{"a":1}}') },
+    { date: new Date(0), nothing: undefined, nan: NaN }
   ]
   for (const claims of rows) {
     const { access_token: token } = app.tokenExchange.issue({ userId: 'ü\ud800😀', permissions: ['ü'], claims })
-    t.strictSame(JSON.stringify(app.tokenExchange.verify(token).claims), JSON.stringify(JSON.parse(JSON.stringify(claims))))
+    t.strictSame(
+      JSON.stringify(app.tokenExchange.verify(token).claims),
+      JSON.stringify(JSON.parse(JSON.stringify(claims)))
+    )
   }
 })
 
@@ -144,7 +229,11 @@ t.test('it expires, and is refused from exp on, a little later for clocks that d
   mock.timers.enable({ apis: ['Date'], now: 1_800_000_000_000 })
   t.teardown(() => mock.timers.reset())
   const key = await testKey('HS256')
-  const rows = [{ clockTolerance: 0, lastGood: 599_999 }, { clockTolerance: 5, lastGood: 604_999 }, { clockTolerance: 300, lastGood: 899_999 }]
+  const rows = [
+    { clockTolerance: 0, lastGood: 599_999 },
+    { clockTolerance: 5, lastGood: 604_999 },
+    { clockTolerance: 300, lastGood: 899_999 }
+  ]
   for (const { clockTolerance, lastGood } of rows) {
     mock.timers.setTime(1_800_000_000_000)
     const warm = await startUsersApp(t, { keys: [key.option], clockTolerance, accessTokenLifetime: 600 })
@@ -154,7 +243,13 @@ t.test('it expires, and is refused from exp on, a little later for clocks that d
     mock.timers.tick(lastGood)
     t.equal((await ask(warm, { authorization })).status, 200, `tolerance ${clockTolerance}`)
     mock.timers.tick(1)
-    for (const app of [warm, cold, warm]) t.match(await ask(app, { authorization }), { status: 401, code: 'AUTH_ERR_TOKEN_EXPIRED', challenge: 'Bearer error="invalid_token"' })
+    for (const app of [warm, cold, warm]) {
+      t.match(await ask(app, { authorization }), {
+        status: 401,
+        code: 'AUTH_ERR_TOKEN_EXPIRED',
+        challenge: 'Bearer error="invalid_token"'
+      })
+    }
     t.throws(() => { warm.tokenExchange.verify(authorization.slice(7)) }, { code: 'AUTH_ERR_TOKEN_EXPIRED' })
   }
 })
@@ -174,5 +269,11 @@ t.test('times at their bounds', async t => {
     ['nbf ahead, within the tolerance', { nbf: now + 5 }, 200],
     ['nbf ahead, beyond it', { nbf: now + 6 }, 401]
   ]
-  for (const [name, difference, status] of rows) t.equal((await ask(app, { authorization: `Bearer ${forge(key, { ...goodClaims(), ...difference })}` })).status, status, name)
+  for (const [name, difference, status] of rows) {
+    t.equal(
+      (await ask(app, { authorization: `Bearer ${forge(key, { ...goodClaims(), ...difference })}` })).status,
+      status,
+      name
+    )
+  }
 })

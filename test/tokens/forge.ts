@@ -23,7 +23,13 @@ export async function testKey (algorithm: SigningAlgorithm): Promise<TestKey> {
 }
 
 export function secretKey (secret: string, kid = 'hs'): TestKey {
-  return { algorithm: 'HS256', kid, option: { algorithm: 'HS256', kid, secret }, publicKey: null, sign: input => createHmac('sha256', secret).update(input).digest() }
+  return {
+    algorithm: 'HS256',
+    kid,
+    option: { algorithm: 'HS256', kid, secret },
+    publicKey: null,
+    sign: input => createHmac('sha256', secret).update(input).digest()
+  }
 }
 
 export function generate (algorithm: 'ES256' | 'EdDSA' | 'RS256'): { privateKey: KeyObject, publicKey: KeyObject } {
@@ -42,7 +48,9 @@ export function publicOnly ({ option, publicKey }: TestKey): SigningKey {
 }
 
 export const encode = (value: unknown): string =>
-  (Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))).toString('base64url')
+  (Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))).toString(
+    'base64url'
+  )
 
 /** The header that the server writes for this key. */
 export const goodHeader = ({ algorithm, kid }: TestKey): object => ({ alg: algorithm, typ: 'at+jwt', kid })
@@ -51,7 +59,16 @@ export const goodHeader = ({ algorithm, kid }: TestKey): object => ({ alg: algor
 export function goodClaims (): Record<string, unknown> {
   const now = Math.floor(Date.now() / 1000)
   return {
-    iss: issuer, aud: issuer, sub: 'facebook:10158', client_id: issuer, iat: now, exp: now + 600, jti: randomUUID(), idp: 'facebook', level: 'authenticated', permissions: ['todo:read']
+    iss: issuer,
+    aud: issuer,
+    sub: 'facebook:10158',
+    client_id: issuer,
+    iat: now,
+    exp: now + 600,
+    jti: randomUUID(),
+    idp: 'facebook',
+    level: 'authenticated',
+    permissions: ['todo:read']
   }
 }
 

@@ -1,6 +1,17 @@
 import Fastify, { type FastifyInstance, type FastifyTypeProvider } from 'fastify'
 import { describe, expect, test } from 'tstyche'
-import { errors, tokenExchange, type Auth, type ErrorCode, type Guard, type Level, type Permission, type TokenAnswer, type TokenExchangeOptions, type User } from '../../src/index.js'
+import {
+  errors,
+  tokenExchange,
+  type Auth,
+  type ErrorCode,
+  type Guard,
+  type Level,
+  type Permission,
+  type TokenAnswer,
+  type TokenExchangeOptions,
+  type User
+} from '../../src/index.js'
 
 const app = Fastify()
 
@@ -43,7 +54,9 @@ describe('guards', () => {
   })
 
   test('fit routes and hooks of every kind', () => {
-    interface Typed extends FastifyTypeProvider { readonly validator: this['schema'] extends { type: infer Type } ? Type : string }
+    interface Typed extends FastifyTypeProvider {
+      readonly validator: this['schema'] extends { type: infer Type } ? Type : string
+    }
     const http2 = Fastify({ http2: true })
     const https = Fastify({ https: {} })
     const typed = app.withTypeProvider<Typed>()
@@ -51,11 +64,19 @@ describe('guards', () => {
     http2.addHook('onRequest', http2.requireUser())
     https.get('/', { onRequest: [https.requireUser(), async () => {}] }, request => request.auth)
     typed.get('/', { schema: { params: { type: 1 } }, onRequest: typed.requireUser() }, request => request.auth)
-    typed.get('/', { schema: { body: { type: 1 } }, onRequest: [typed.requireUser(), typed.requireLevel('admin')] }, request => request.auth)
-    app.get<{ Params: { id: number }, Reply: { id: number } }>('/:id', { onRequest: app.requireUser() }, request => ({ id: request.params.id }))
+    typed.get(
+      '/',
+      { schema: { body: { type: 1 } }, onRequest: [typed.requireUser(), typed.requireLevel('admin')] },
+      request => request.auth
+    )
+    app.get<{ Params: { id: number }; Reply: { id: number } }>('/:id', { onRequest: app.requireUser() }, request => ({
+      id: request.params.id
+    }))
     app.route({ method: 'GET', url: '/', onRequest: [app.requireUser()], handler: request => request.auth })
     app.addHook('onRequest', app.requireLevel('application'))
-    expect<(app: FastifyInstance) => Promise<void>>().type.toBeAssignableFrom(async (app: FastifyInstance) => { app.get('/', { onRequest: app.requireUser() }, request => request.auth) })
+    expect<(app: FastifyInstance) => Promise<void>>().type.toBeAssignableFrom(async (app: FastifyInstance) => {
+      app.get('/', { onRequest: app.requireUser() }, request => request.auth)
+    })
   })
 })
 
@@ -65,7 +86,11 @@ describe('the plugin', () => {
     expect<TokenExchangeOptions>().type.not.toBeAssignableFrom<{ issuer: string }>()
     expect<TokenExchangeOptions>().type.not.toBeAssignableFrom<{ keys: string }>()
     expect<TokenExchangeOptions['defaultLevel']>().type.toBe<Level | undefined>()
-    app.register(tokenExchange, { issuer: 'https://api.example.com', keys: process.env.SIGNING_SECRET, logLevel: 'warn' })
+    app.register(tokenExchange, {
+      issuer: 'https://api.example.com',
+      keys: process.env.SIGNING_SECRET,
+      logLevel: 'warn'
+    })
     app.register(tokenExchange, { issuer: 'https://api.example.com', keys: [{ algorithm: 'ES256', privateKey: '' }] })
   })
 

@@ -1,5 +1,11 @@
 import { errors } from '../../errors.js'
-import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Revocation, type Session, type SessionStore } from '../session-store.js'
+import {
+  KEPT_AFTER_EXPIRY,
+  REVOCATIONS_KEPT,
+  type Revocation,
+  type Session,
+  type SessionStore
+} from '../session-store.js'
 
 const PAGE = 1000
 
@@ -13,7 +19,9 @@ export interface MemoryStoreOptions {
  * They are gone when it ends. Servers of one process may share one store.
  */
 export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): SessionStore {
-  if (!Number.isSafeInteger(limit) || limit < 1) throw new errors.OptionInvalidError('memoryStore: limit must be a whole number from 1')
+  if (!Number.isSafeInteger(limit) || limit < 1) {
+    throw new errors.OptionInvalidError('memoryStore: limit must be a whole number from 1')
+  }
   const sessions = new Map<string, Session>()
   const ofUser = new Map<string, Set<string>>()
   const spent = new Map<string, number>()
@@ -60,7 +68,9 @@ export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): Sess
     const now = Date.now()
     if (keys.some(({ key }) => (spent.get(key) ?? 0) > now)) return false
     if (spent.size + keys.length > limit) forgetSpent(now)
-    if (spent.size + keys.length > limit) throw new errors.StoreUnavailableError(`memoryStore is full: ${limit} spent keys`)
+    if (spent.size + keys.length > limit) {
+      throw new errors.StoreUnavailableError(`memoryStore is full: ${limit} spent keys`)
+    }
     for (const { key, expiresAt } of keys) spent.set(key, expiresAt)
     return true
   }

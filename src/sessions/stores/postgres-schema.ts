@@ -13,10 +13,17 @@ export interface PostgresTables {
 /** @throws errors.OptionInvalidError for anything but `name` or `schema.name` of letters, digits and underscores */
 export function tablesOf (table: string): PostgresTables {
   if (typeof table !== 'string' || !TABLE.test(table)) {
-    throw new errors.OptionInvalidError('postgresStore: table must be a name, or schema.name, of letters, digits and underscores')
+    throw new errors.OptionInvalidError(
+      'postgresStore: table must be a name, or schema.name, of letters, digits and underscores'
+    )
   }
   const quoted = (suffix: string): string => `${table}${suffix}`.split('.').map(part => `"${part}"`).join('.')
-  return { sessions: quoted(''), revocations: quoted('_revocations'), spent: quoted('_spent'), channel: `"${table.replace('.', '/')}"` }
+  return {
+    sessions: quoted(''),
+    revocations: quoted('_revocations'),
+    spent: quoted('_spent'),
+    channel: `"${table.replace('.', '/')}"`
+  }
 }
 
 /**

@@ -24,13 +24,16 @@ export interface PostgresStoreOptions {
   table?: string
 }
 
-const COLUMNS = 'id, issuer, user_id, identity, secret_id, counter, arrived_at, created_at, last_used_at, expires_at, ended, version'
+const COLUMNS =
+  'id, issuer, user_id, identity, secret_id, counter, arrived_at, created_at, last_used_at, expires_at, ended, version'
 const ROW = `id, issuer, user_id AS "userId", identity, secret_id AS "secretId", counter, arrived_at AS "arrivedAt",
   created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt", ended, version`
 
 /** Sessions in PostgreSQL 12 or later, through statements that each are one atomic step. Creates its tables if they are missing. */
 export function postgresStore ({ pool, table = 'token_exchange_sessions' }: PostgresStoreOptions): SessionStore {
-  if (typeof pool?.query !== 'function') throw new errors.OptionInvalidError('postgresStore: pool must have query(text, values)')
+  if (typeof pool?.query !== 'function') {
+    throw new errors.OptionInvalidError('postgresStore: pool must have query(text, values)')
+  }
   const { sessions, revocations, spent, channel } = tablesOf(table)
   let created: Promise<void> | undefined
 
@@ -47,46 +50,73 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
 
   // Asked first: a role that may not create tables can use those that are there.
   async function createTables (): Promise<void> {
-    const found = await rowsOf('SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL AS ready', [sessions, revocations, spent])
+    const found = await rowsOf(
+      'SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL AS ready',
+      [sessions, revocations, spent]
+    )
     if (found[0]?.ready === true) return
     for (const statement of postgresSchema(table)) await rowsOf(statement, []).catch(passOverExisting)
   }
 
   return {
     async create (session) {
-      await query(`INSERT INTO ${sessions} (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, valuesOf(session))
+      await query(
+        `INSERT INTO ${sessions} (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+        valuesOf(session)
+      )
     },
     async read (id) {
       const [row] = await query(`SELECT ${ROW} FROM ${sessions} WHERE id = $1`, [id])
       return row === undefined ? null : sessionOf(row)
     },
     async replace (session) {
-      const rows = await query(`UPDATE ${sessions} SET user_id = $3, identity = $4, secret_id = $5, counter = $6, arrived_at = $7,
+      const rows = await query(
+        `UPDATE ${sessions} SET user_id = $3, identity = $4, secret_id = $5, counter = $6, arrived_at = $7,
         created_at = $8, last_used_at = $9, expires_at = $10, ended = $11, version = $12
-        WHERE id = $1 AND issuer = $2 AND version = $12::bigint - 1 RETURNING id`, valuesOf(session))
+        WHERE id = $1 AND issuer = $2 AND version = $12::bigint - 1 RETURNING id`,
+        valuesOf(session)
+      )
       return rows.length === 1
     },
     async list (issuer, userId) {
-      const rows = await query(`SELECT ${ROW} FROM ${sessions} WHERE user_id = $1 AND issuer = $2 AND NOT ended`, [userId, issuer])
+      const rows = await query(`SELECT ${ROW} FROM ${sessions} WHERE user_id = $1 AND issuer = $2 AND NOT ended`, [
+        userId,
+        issuer
+      ])
       return rows.map(sessionOf).filter(session => session !== null)
     },
     async end (ids) {
-      await query(`UPDATE ${sessions} SET ended = true, identity = '', version = version + 1 WHERE id = ANY($1::text[]) RETURNING id`, [ids])
+      await query(
+        `UPDATE ${sessions} SET ended = true, identity = '', version = version + 1 WHERE id = ANY($1::text[]) RETURNING id`,
+        [ids]
+      )
     },
     // One writer at a time, until it has committed: a reader that saw a number has seen all smaller ones.
     async revoke (entries) {
-      await query(`WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext($2))),
+      await query(
+        `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext($2))),
         entries AS (INSERT INTO ${revocations} (kind, issuer, id, at, expires_at)
           SELECT entry->>0, entry->>1, entry->>2, (entry->>3)::bigint, (entry->>4)::bigint
           FROM turn, jsonb_array_elements($1::jsonb) AS entry RETURNING seq)
         SELECT pg_notify($3, '') FROM (SELECT count(*) FROM entries) AS written`,
-      [JSON.stringify(entries.map(({ kind, issuer, id, at, expiresAt }) => [kind, issuer, id, at, expiresAt])), revocations, channel.slice(1, -1)])
+        [
+          JSON.stringify(entries.map(({ kind, issuer, id, at, expiresAt }) => [kind, issuer, id, at, expiresAt])),
+          revocations,
+          channel.slice(1, -1)
+        ]
+      )
     },
     async revocations (cursor) {
-      const rows = await query(`SELECT seq, kind, issuer, id, at, expires_at AS "expiresAt" FROM ${revocations}
-        WHERE seq > $1::bigint AND at > $2::bigint ORDER BY seq LIMIT ${PAGE}`, [cursor ?? '0', cursor === null ? Date.now() - REVOCATIONS_KEPT : 0])
+      const rows = await query(
+        `SELECT seq, kind, issuer, id, at, expires_at AS "expiresAt" FROM ${revocations}
+        WHERE seq > $1::bigint AND at > $2::bigint ORDER BY seq LIMIT ${PAGE}`,
+        [cursor ?? '0', cursor === null ? Date.now() - REVOCATIONS_KEPT : 0]
+      )
       const last = integerOf(rows.at(-1)?.seq)
-      return { revocations: rows.map(revocationOf).filter(entry => entry !== null), cursor: last === undefined ? cursor : String(last) }
+      return {
+        revocations: rows.map(revocationOf).filter(entry => entry !== null),
+        cursor: last === undefined ? cursor : String(last)
+      }
     },
     async spend (keys) {
       if (keys.length === 0) return true
@@ -114,7 +144,20 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
 }
 
 function valuesOf (session: Session): unknown[] {
-  const { id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version } = session
+  const {
+    id,
+    issuer,
+    userId,
+    identity,
+    secretId,
+    counter,
+    arrivedAt,
+    createdAt,
+    lastUsedAt,
+    expiresAt,
+    ended,
+    version
+  } = session
   return [id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version]
 }
 

@@ -3,7 +3,8 @@ import { revocationOf, sessionOf } from './row.js'
 
 /** `version:[…]`: the version stands in front, so that a script compares it without reading the rest. */
 export function encodeSession (session: Session): string {
-  const { version, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended } = session
+  const { version, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended } =
+    session
   return `${version}:${JSON.stringify([issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended ? 1 : 0, identity])}`
 }
 
@@ -14,7 +15,20 @@ export function decodeSession (id: string, value: unknown): Session | null {
   const fields = listIn(value.slice(colon + 1))
   const [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, identity] = fields
   const version = value.slice(0, colon)
-  return sessionOf({ id, version, issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended: ended === 1, identity })
+  return sessionOf({
+    id,
+    version,
+    issuer,
+    userId,
+    secretId,
+    counter,
+    arrivedAt,
+    createdAt,
+    lastUsedAt,
+    expiresAt,
+    ended: ended === 1,
+    identity
+  })
 }
 
 export function encodeRevocation ({ kind, issuer, id, at, expiresAt }: Revocation): string {

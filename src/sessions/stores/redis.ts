@@ -26,16 +26,25 @@ export interface RedisStoreOptions {
  * Revocations are a stream that servers read without blocking, so the connection may be shared.
  */
 export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOptions): SessionStore {
-  if (typeof client?.call !== 'function') throw new errors.OptionInvalidError('redisStore: client must be an ioredis-compatible client')
-  if (!PREFIX.test(prefix)) throw new errors.OptionInvalidError('redisStore: prefix must be 1 to 64 of A-Z a-z 0-9 : . _ -')
+  if (typeof client?.call !== 'function') {
+    throw new errors.OptionInvalidError('redisStore: client must be an ioredis-compatible client')
+  }
+  if (!PREFIX.test(prefix)) {
+    throw new errors.OptionInvalidError('redisStore: prefix must be 1 to 64 of A-Z a-z 0-9 : . _ -')
+  }
 
   const sessionKey = (id: string): string => `${prefix}session:{${id}}`
-  const userKey = (issuer: string, userId: string): string => `${prefix}user:{${digest(JSON.stringify([issuer, userId]))}}`
+  const userKey = (issuer: string, userId: string): string =>
+    `${prefix}user:{${digest(JSON.stringify([issuer, userId]))}}`
   const spentKey = (key: string): string => `${prefix}{spent}:${digest(key)}`
   const stream = `${prefix}{revocations}`
 
   // EVALSHA first: Redis has forgotten its scripts after a restart, and a node of a cluster may not know them yet.
-  async function run (script: Script, keys: readonly string[], args: readonly (string | number)[] = []): Promise<unknown> {
+  async function run (
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[] = []
+  ): Promise<unknown> {
     const rest = [keys.length, ...keys, ...args]
     try {
       return await client.call('EVALSHA', script.sha, ...rest)
@@ -57,7 +66,11 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
 
   async function write (session: Session): Promise<boolean> {
     const value = encodeSession(session)
-    const replaced = await run(replaceIf, [sessionKey(session.id)], [`${session.version - 1}:`, value, timeToLive(session)])
+    const replaced = await run(
+      replaceIf,
+      [sessionKey(session.id)],
+      [`${session.version - 1}:`, value, timeToLive(session)]
+    )
     return replaced === 1
   }
 
@@ -86,7 +99,14 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
   return {
     async create (session) {
       await remember(session)
-      const created = await client.call('SET', sessionKey(session.id), encodeSession(session), 'PX', timeToLive(session), 'NX')
+      const created = await client.call(
+        'SET',
+        sessionKey(session.id),
+        encodeSession(session),
+        'PX',
+        timeToLive(session),
+        'NX'
+      )
       if (created !== 'OK') throw new errors.StoreUnavailableError('a session of this id exists')
     },
     read,
@@ -102,15 +122,22 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
       await run(append, [stream], [REVOCATIONS_KEPT, ...revocations.map(encodeRevocation)])
     },
     async revocations (cursor) {
-      const entries = listOf(await client.call('XRANGE', stream, cursor === null ? '-' : `(${cursor}`, '+', 'COUNT', PAGE)).map(listOf)
-      const revocations = entries.map(([, fields]) => decodeRevocation(listOf(fields)[1])).filter(entry => entry !== null)
+      const entries = listOf(
+        await client.call('XRANGE', stream, cursor === null ? '-' : `(${cursor}`, '+', 'COUNT', PAGE)
+      ).map(listOf)
+      const revocations = entries
+        .map(([, fields]) => decodeRevocation(listOf(fields)[1]))
+        .filter(entry => entry !== null)
       return { revocations, cursor: stringsOf(entries.at(-1)).at(0) ?? cursor }
     },
     async spend (keys) {
       const names = keys.map(({ key }) => spentKey(key))
       if (names.length === 0) return true
       const until = await spendUntil(now)
-      const spent = await run(spendAll, names, [until, ...keys.map(({ expiresAt }) => Math.max(1, expiresAt - Date.now()))])
+      const spent = await run(spendAll, names, [
+        until,
+        ...keys.map(({ expiresAt }) => Math.max(1, expiresAt - Date.now()))
+      ])
       if (spent === -1) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
       return spent === 1
     },

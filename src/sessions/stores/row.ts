@@ -13,7 +13,20 @@ export function sessionOf (row: Readonly<Record<string, unknown>>): Session | nu
   if (typeof identity !== 'string' || typeof secretId !== 'string' || typeof ended !== 'boolean') return null
   if (counter === undefined || createdAt === undefined || lastUsedAt === undefined) return null
   if (expiresAt === undefined || version === undefined || arrivedAt === undefined) return null
-  return { id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version }
+  return {
+    id,
+    issuer,
+    userId,
+    identity,
+    secretId,
+    counter,
+    arrivedAt,
+    createdAt,
+    lastUsedAt,
+    expiresAt,
+    ended,
+    version
+  }
 }
 
 /** A revocation, checked likewise. */
@@ -27,7 +40,9 @@ export function revocationOf (row: Readonly<Record<string, unknown>>): Revocatio
 
 /** A safe integer in any of its spellings. */
 export function integerOf (value: unknown): number | undefined {
-  if (typeof value !== 'number' && typeof value !== 'bigint' && (typeof value !== 'string' || value === '')) return undefined
+  if (typeof value !== 'number' && typeof value !== 'bigint' && (typeof value !== 'string' || value === '')) {
+    return undefined
+  }
   const number = Number(value)
   return Number.isSafeInteger(number) ? number : undefined
 }

@@ -15,7 +15,11 @@ export interface Example {
 
 export async function startExample (origins: string[]): Promise<Example> {
   const port = await freePort()
-  const program = run('tsx --tsconfig example/tsconfig.json example/server.ts', { PORT: String(port), HOST: 'localhost', ORIGINS: origins.join(' ') })
+  const program = run('tsx --tsconfig example/tsconfig.json example/server.ts', {
+    PORT: String(port),
+    HOST: 'localhost',
+    ORIGINS: origins.join(' ')
+  })
   await program.until(/login\/introspection .*\n/)
   const tokenIn = (pattern: RegExp): string => pattern.exec(program.output())?.[1] ?? ''
   const facebookToken = tokenIn(/access_token=(EAA\w+)/)
@@ -24,14 +28,27 @@ export async function startExample (origins: string[]): Promise<Example> {
 }
 
 /** A page of a browser app, on an origin of its own. */
-export async function startSite (scripts: Readonly<Record<string, string>>): Promise<{ origin: string, close (): void }> {
+export async function startSite (scripts: Readonly<Record<string, string>>): Promise<{ origin: string, close(): void }> {
   const server = createServer((request, response) => {
     const script = scripts[request.url ?? '']
     response.setHeader('content-type', script === undefined ? 'text/html' : 'text/javascript')
-    response.end(script ?? `<!DOCTYPE html><title>App</title>${Object.keys(scripts).map(path => `<script src="${path}"></script>`).join('')}`)
+    response.end(
+      script ??
+        `<!DOCTYPE html><title>App</title>${Object.keys(scripts)
+          .map(path => `<script src="${path}"></script>`)
+          .join('')}`
+    )
   })
-  await new Promise<void>(resolve => { server.listen(0, 'localhost', resolve) })
-  return { origin: `http://localhost:${portOf(server.address())}`, close: () => { server.close(); server.closeAllConnections() } }
+  await new Promise<void>(resolve => {
+    server.listen(0, 'localhost', resolve)
+  })
+  return {
+    origin: `http://localhost:${portOf(server.address())}`,
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    }
+  }
 }
 
 // The example's public address holds its port, so that it has to be known before.

@@ -14,7 +14,12 @@ t.test('login by redirect at a real OpenID Connect server, in Chromium', { skip:
   const issuer = `http://localhost:${issuerPort}`
   const url = `http://localhost:${port}`
   const clientSecret = 'a-secret-of-the-client-of-32-bytes-or-more'
-  const redirectUris = [`${url}/login/oidc`, `${url}/.auth/login/oidc/callback`, `${url}/login/public`, `${url}/.auth/login/public/callback`]
+  const redirectUris = [
+    `${url}/login/oidc`,
+    `${url}/.auth/login/oidc/callback`,
+    `${url}/login/public`,
+    `${url}/.auth/login/public/callback`
+  ]
   const server = new Provider(issuer, {
     clients: [
       { client_id: 'web', client_secret: clientSecret, redirect_uris: redirectUris },
@@ -37,7 +42,9 @@ t.test('login by redirect at a real OpenID Connect server, in Chromium', { skip:
       public: oidc({ issuer, clientIds: ['app'], redirect: {} })
     }
   })
-  app.get('/api/authenticated', { onRequest: app.requireLevel('authenticated') }, request => ({ id: request.auth.user?.id }))
+  app.get('/api/authenticated', { onRequest: app.requireLevel('authenticated') }, request => ({
+    id: request.auth.user?.id
+  }))
   await app.listen({ port, host: 'localhost' })
   t.teardown(() => app.close())
   const browser = await startChromium()

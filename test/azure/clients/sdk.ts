@@ -27,7 +27,15 @@ export function bundleSdk (): string {
     if (modules.has(id)) return id
     modules.set(id, '')
     const source = builtins[id] ?? readFileSync(id, 'utf8').replace(/^\uFEFF/, '')
-    modules.set(id, id.endsWith('.json') ? `module.exports = ${source}` : source.replace(/\brequire\((['"])([^'"]+)\1\)/g, (_whole, _quote, name: string) => `require(${JSON.stringify(resolve(name, id))})`))
+    modules.set(
+      id,
+      id.endsWith('.json')
+        ? `module.exports = ${source}`
+        : source.replace(
+          /\brequire\((['"])([^'"]+)\1\)/g,
+          (_whole, _quote, name: string) => `require(${JSON.stringify(resolve(name, id))})`
+        )
+    )
     return id
   }
 
@@ -37,12 +45,18 @@ export function bundleSdk (): string {
     return add(createRequire(from).resolve(name))
   }
 
-  const table = Array.from(modules, ([id, source]) => `${JSON.stringify(id)}: function (module, exports, require, global, process, Buffer) {${source}\n}`)
+  const table = Array.from(
+    modules,
+    ([id, source]) =>
+      `${JSON.stringify(id)}: function (module, exports, require, global, process, Buffer) {${source}\n}`
+  )
   return `var WindowsAzure = (function (modules) {
     var loaded = {}, process = { env: {} }, Buffer = { isBuffer: function () { return false } }
     function require (id) {
       if (!(id in modules)) throw new Error('Cannot find module ' + id)
-      if (!loaded[id]) { loaded[id] = { exports: {} }; modules[id].call(window, loaded[id], loaded[id].exports, require, window, process, Buffer) }
+      if (!loaded[id]) {
+        loaded[id] = { exports: {} }; modules[id].call(window, loaded[id], loaded[id].exports, require, window, process, Buffer)
+      }
       return loaded[id].exports
     }
     return require(${JSON.stringify(entry)})

@@ -28,6 +28,9 @@ test('an application names its claims', () => {
 })
 
 test('its lookup answers with these', () => {
-  expect<PermissionLookup>().type.toBeAssignableFrom(() => ({ permissions: ['todo:read' as const], claims: { plan: 'free' as const } }))
+  expect<PermissionLookup>().type.toBeAssignableFrom(() => ({
+    permissions: ['todo:read' as const],
+    claims: { plan: 'free' as const }
+  }))
   expect<PermissionLookup>().type.not.toBeAssignableFrom(() => ({ permissions: ['x' as const] }))
 })
