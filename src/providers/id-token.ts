@@ -42,6 +42,7 @@ export async function verifyIdToken (
   const { header, payload } = decode(token)
   const { algorithm, kid } = readHeader(header, rules.algorithms)
   const { plain, claims } = readClaims(payload)
+  checkKind(plain)
   checkIssuer(plain, rules.issuers)
   const clientId = matchAudience(plain, rules.clientIds)
   checkSubject(plain)
@@ -92,6 +93,14 @@ function readHeader (bytes: Buffer, algorithms: readonly string[]): { algorithm:
 function readClaims (bytes: Buffer): { plain: JsonObject, claims: JsonObject } {
   const { plain, exact } = parsePart(bytes)
   return { plain, claims: exact }
+}
+
+/**
+ * OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6: a logout token has the issuer, the audience and the keys of an ID
+ * token, and a `typ` of its own is only recommended. Its `events` claim is what it is known by.
+ */
+function checkKind ({ events }: JsonObject): void {
+  if (events !== undefined) throw rejected('events')
 }
 
 function checkIssuer (claims: JsonObject, issuers: IdTokenRules['issuers']): void {

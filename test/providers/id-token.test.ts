@@ -95,6 +95,15 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
       }
     })
 
+    // OpenID Connect Back-Channel Logout 1.0, 2.4: same issuer, audience and keys, and `typ` is only recommended.
+    await t.test('refuses a logout token, whatever its typ', async () => {
+      const event = { 'http://schemas.openid.net/event/backchannel-logout': {} }
+      for (const events of [event, {}, [], '', null, false]) {
+        for (const typ of [undefined, 'JWT']) await refuses(await sign(key, { ...good(), events }, { typ }), 'events')
+      }
+      await refuses(await sign(key, { ...good(), events: event, sid: 's', nonce: 'n' }), 'events')
+    })
+
     await t.test('refuses times that are not finite, and members given twice', async () => {
       const payload = JSON.stringify(good())
       for (const [reason, text] of [
