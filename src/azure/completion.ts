@@ -1,5 +1,4 @@
-import { TokenExchangeError } from '../errors.js'
-import type { Dialect } from './settings.js'
+import { allowedOrigin, allowedUri, readRedirectUri, refused, type Destinations } from './destinations.js'
 
 /** How a login by redirect ends, as asked for at its start. */
 export type Completion =
@@ -15,54 +14,33 @@ const redirectNames = ['post_login_redirect_uri', 'post_login_redirect_url']
  *
  * @throws errors with status 401 for what is not allowed, or is not one of the forms
  */
-export function readCompletion (query: URLSearchParams, dialect: Dialect): Completion {
+export function readCompletion (query: URLSearchParams, to: Destinations): Completion {
   const names = [...query.keys()]
   if (new Set(names).size !== names.length) throw refused('A parameter is repeated')
   only(query, 'session_mode', 'token')
   only(query, 'completion_type', 'postMessage')
   only(query, 'code_challenge_method', 'S256')
-  const uri = readRedirectUri(query, redirectNames, dialect)
+  const uri = readRedirectUri(query, redirectNames, to)
   const challenge = readChallenge(query)
   const isPage = query.has('completion_type')
   if (isPage && (uri !== null || challenge !== null)) {
     throw refused('A completion page and a redirect exclude each other')
   }
-  if (isPage) return { form: 'page', origin: completionOrigin(query.get('completion_origin') ?? '', dialect) }
+  if (isPage) return { form: 'page', origin: allowedOrigin(query.get('completion_origin') ?? '', to) }
   if (challenge !== null && uri === null) throw refused('A code_challenge needs a redirect URI')
   if (uri === null) return { form: 'done' }
   return challenge === null ? { form: 'uri', uri } : { form: 'code', uri, challenge }
 }
 
 /** What comes back with the browser is checked again: the settings may have changed since. @throws as `readCompletion` */
-export function restoreCompletion (value: unknown, dialect: Dialect): Completion {
+export function restoreCompletion (value: unknown, to: Destinations): Completion {
   const { form, origin, uri, challenge }: Record<string, unknown> = { ...(typeof value === 'object' ? value : {}) }
-  if (form === 'page' && typeof origin === 'string') return { form, origin: completionOrigin(origin, dialect) }
-  if (form === 'uri' && typeof uri === 'string') return { form, uri: redirectUri(uri, dialect) }
+  if (form === 'page' && typeof origin === 'string') return { form, origin: allowedOrigin(origin, to) }
+  if (form === 'uri' && typeof uri === 'string') return { form, uri: allowedUri(uri, to) }
   if (form === 'code' && typeof uri === 'string' && typeof challenge === 'string') {
-    return { form, uri: redirectUri(uri, dialect), challenge }
+    return { form, uri: allowedUri(uri, to), challenge }
   }
   return { form: 'done' }
-}
-
-/** The value of the one of `names` that the query has; null without. @throws as `readCompletion` */
-export function readRedirectUri (query: URLSearchParams, names: readonly string[], dialect: Dialect): string | null {
-  const [uri, another] = names.flatMap(name => query.getAll(name))
-  if (another !== undefined) throw refused('Two redirect URIs')
-  return uri === undefined ? null : redirectUri(uri, dialect)
-}
-
-// A path of this server begins with one slash: browsers take // and /\ for another host, and drop tabs and line ends.
-const ownPath = /^\/(?![/\\])[!-~]*$/
-
-function redirectUri (uri: string, { redirectUris }: Dialect): string {
-  const isAllowed = redirectUris.includes(uri) || (ownPath.test(uri) && !uri.includes('#') && !uri.includes('\\'))
-  if (!isAllowed) throw refused('Not a whitelisted redirect URI')
-  return uri
-}
-
-function completionOrigin (origin: string, { completionOrigins }: Dialect): string {
-  if (!completionOrigins.includes(origin)) throw refused(`Not a whitelisted origin: ${origin.slice(0, 200)}`)
-  return origin
 }
 
 function readChallenge (query: URLSearchParams): string | null {
@@ -80,8 +58,4 @@ const sha256 = /^[A-Za-z0-9_/+ -]{43}=?$/
 
 function only (query: URLSearchParams, name: string, value: string): void {
   if (query.has(name) && query.get(name) !== value) throw refused(`${name} can only be ${value}`)
-}
-
-function refused (message: string): Error {
-  return new TokenExchangeError('AUTH_ERR_REQUEST_INVALID', 401, message)
 }

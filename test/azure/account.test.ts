@@ -139,13 +139,16 @@ t.test('refresh: within the lifetimes of the session, of which the idle one begi
 })
 
 t.test('logout: the session ends, and the browser is sent on', async t => {
-  const { app, headers } = await loggedIn({ azureMobileServices: { redirectUris: ['myapp://bye'] } })
+  const { app, headers } = await loggedIn({ azureMobileServices: { redirectUris: ['myapp://bye'], paths: ['/bye'] } })
   const rows: Array<[string, Record<string, string>, string | undefined, number]> = [
     ['/.auth/logout', {}, '/.auth/logout/done', 302],
     ['/.auth/logout', { 'x-zumo-auth': 'garbage' }, '/.auth/logout/done', 302],
     ['/.auth/logout?post_logout_redirect_uri=https://evil.example', headers, undefined, 401],
     ['/.auth/logout?post_logout_redirect_uri=//evil.example', headers, undefined, 401],
-    ['/.auth/logout?post_logout_redirect_url=/%5Cevil.example', headers, undefined, 401]
+    ['/.auth/logout?post_logout_redirect_url=/%5Cevil.example', headers, undefined, 401],
+    ['/.auth/logout?post_logout_redirect_uri=/out?url=https://evil.example', headers, undefined, 401],
+    ['/.auth/logout?post_logout_redirect_uri=/bye/../out', headers, undefined, 401],
+    ['/.auth/logout?post_logout_redirect_url=/bye/..%252fout', headers, undefined, 401]
   ]
   for (const [url, sent, location, status] of rows) {
     const answer = await app.inject({ url, headers: sent })
@@ -162,7 +165,11 @@ t.test('logout: the session ends, and the browser is sent on', async t => {
 })
 
 t.test('logout: a path of this server, the public one; without sessions nothing ends', async t => {
-  const { app, token } = await dialectServer({ issuer: `${issuer}/base`, prefix: '/v1' })
+  const { app, token } = await dialectServer({
+    issuer: `${issuer}/base`,
+    prefix: '/v1',
+    azureMobileServices: { paths: ['/bye'] }
+  })
   const headers = { 'x-zumo-auth': token() }
   t.equal(
     (await app.inject({ url: '/v1/.auth/logout?post_logout_redirect_uri=/bye?a=b', headers })).headers.location,

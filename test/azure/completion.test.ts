@@ -1,7 +1,11 @@
 import t from 'tap'
 import { readCompletion } from '../../src/azure/completion.js'
 
-const dialect = { completionOrigins: ['https://www.example.com'], redirectUris: ['myapp://easyauth.callback'] }
+const dialect = {
+  completionOrigins: ['https://www.example.com'],
+  redirectUris: ['myapp://easyauth.callback'],
+  paths: ['/home', '/app/*']
+}
 const longest = 32 * 1024
 
 /** Milliseconds of processor time, of the cheapest of three runs: what else this process does is not meant. */

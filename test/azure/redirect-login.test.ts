@@ -18,7 +18,11 @@ t.teardown(() => idp.close())
 
 const origin = 'https://www.example.com'
 const custom = 'myapp://easyauth.callback'
-const settings = { completionOrigins: [origin], redirectUris: [custom, `${origin}/welcome?from=login`] }
+const settings = {
+  completionOrigins: [origin],
+  redirectUris: [custom, `${origin}/welcome?from=login`],
+  paths: ['/', '/inside', '/app/*']
+}
 
 function providers () {
   return {
@@ -167,6 +171,70 @@ t.test('the forms in which a login ends, well and badly', async t => {
     t.ok(bad.location.startsWith(`${uri}#error=`), bad.location)
     t.match(fragment(bad.location, 'error'), 'access_denied')
   }
+})
+
+t.test('paths of this server are those of `paths`: what redirects on would carry the token along', async t => {
+  const { app } = await server()
+  const begin = (uri: string) => app.inject(`/login/own?${new URLSearchParams({ post_login_redirect_uri: uri })}`)
+  for (const uri of [
+    '/out?url=https://evil.example',
+    '/INSIDE',
+    '/inside/',
+    '/inside/more',
+    '/insid%65',
+    '/app',
+    '/apps/page',
+    '/app/../out',
+    '/app/%2e%2e/out',
+    '/app/.%2E/out',
+    '/app/..%2fout',
+    '/app/%2Fpage',
+    '/app/..%5cout',
+    '/app/%5Cpage',
+    '/app\\..\\out',
+    '/app/page?\\',
+    '/app//page',
+    '/app/..//evil.example',
+    '//evil.example/inside',
+    '//inside',
+    '/./inside/../../out',
+    '/app/pa\tge',
+    '/app/page\n',
+    '/app/page#fragment',
+    '/app/\u00e9',
+    'inside',
+    '?url=/inside',
+    `/app/${'x'.repeat(2000)}`
+  ]) {
+    const answer = await begin(uri)
+    t.equal(answer.statusCode, 401, uri)
+    t.match(answer.json(), { code: 401, errorCode: 'AUTH_ERR_REQUEST_INVALID' }, uri)
+    t.equal(answer.headers['set-cookie'], undefined, uri)
+  }
+  for (const [uri, sent] of [
+    ['/', '/'],
+    ['/inside?url=https://a.example//b%2f', '/inside?url=https://a.example//b%2f'],
+    ['/app/', '/app/'],
+    ['/app/a/b.html', '/app/a/b.html'],
+    ['/out/../app/./a', '/app/a'],
+    ['/app/%2E%2e/inside', '/inside']
+  ] as const) {
+    const ended = await openBrowser(app).login(
+      `/login/facebook?${new URLSearchParams({ post_login_redirect_uri: uri })}`
+    )
+    t.ok(ended.location.startsWith(`${sent}#token=`), `${uri}: ${ended.location.slice(0, 60)}`)
+  }
+})
+
+t.test('a path that was taken from `paths` during a login is no longer one where it ends', async t => {
+  const { app } = await server()
+  const later = await server({ azureMobileServices: {} })
+  const browser = openBrowser(app)
+  const begun = await browser.visit('/login/facebook?post_login_redirect_uri=/app/page')
+  const elsewhere = openBrowser(later.app)
+  elsewhere.cookie = browser.cookie
+  const ended = await elsewhere.visit(await browser.authorize(begun.location))
+  t.ok(ended.location.startsWith(`${issuer}/login/done#error=`))
 })
 
 t.test('failures on the way back, in the form asked for', async t => {

@@ -34,7 +34,29 @@ t.test('what cannot be meant does not start', async t => {
       'file:///etc/passwd',
       'https://www.example.com/#x',
       ' myapp://x'
-    ].map((uri): [unknown, RegExp] => [{ redirectUris: [uri] }, /redirectUris\[0\]/])
+    ].map((uri): [unknown, RegExp] => [{ redirectUris: [uri] }, /redirectUris\[0\]/]),
+    [{ paths: '/home' }, /azureMobileServices\.paths/],
+    [{ paths: ['/home', 7] }, /paths\[1\]/],
+    ...[
+      '',
+      'home',
+      'https://www.example.com/home',
+      '//home',
+      '/a//b',
+      '/home?a=b',
+      '/home#a',
+      '/a/../home',
+      '/a/%2e%2e/home',
+      '/a%2fb',
+      '/a%5Cb',
+      '/a\\b',
+      '/a b',
+      '/\u00e9',
+      '/app*',
+      '*',
+      '/*/b',
+      '/app/**'
+    ].map((path): [unknown, RegExp] => [{ paths: [path] }, /paths\[0\]/])
   ]
   for (const [azureMobileServices, message] of rows) {
     t.match(
@@ -59,7 +81,8 @@ t.test('true, {} and full settings start', async t => {
     {},
     {
       completionOrigins: ['https://www.example.com'],
-      redirectUris: ['myapp://easyauth.callback', 'https://www.example.com/welcome']
+      redirectUris: ['myapp://easyauth.callback', 'https://www.example.com/welcome'],
+      paths: ['/', '/home', '/caf%C3%A9', '/app/*', '/*']
     }
   ]) {
     const { app } = await dialectServer({ azureMobileServices })
