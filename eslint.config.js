@@ -1,14 +1,14 @@
 import neostandard from 'neostandard'
 
 // Which room may import which. A room that is not listed as a value of another is closed to it.
-// errors.ts, identity.ts and json.ts are words that everybody uses; errors imports nobody.
-const words = ['errors', 'identity', 'json']
+// errors.ts, identity.ts and strict-json.ts are words that everybody uses; errors imports nobody.
+const words = ['errors', 'identity', 'strict-json']
 const rooms = {
   errors: [],
-  json: [],
+  'strict-json': [],
   identity: ['errors'],
   deadline: ['errors'],
-  http: ['errors', 'json', 'deadline'],
+  http: ['errors', 'strict-json', 'deadline'],
   providers: [...words, 'http', 'deadline', 'redirect'],
   permissions: [...words, 'deadline'],
   tokens: [...words, 'permissions'],
@@ -29,7 +29,7 @@ const hall = ['plugin', 'index']
 const allRooms = [...Object.keys(rooms), ...hall]
 
 // Rooms that know nothing of the framework (types aside).
-const withoutFastify = ['errors', 'identity', 'json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token']
+const withoutFastify = ['errors', 'identity', 'strict-json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token']
 
 function ban (room, allowed) {
   const closed = allRooms.filter(other => other !== room && !allowed.includes(other))

@@ -1,5 +1,5 @@
 import type { LogLevel, RouteOptions } from 'fastify'
-import { isObject } from './json.js'
+import { isObject } from './strict-json.js'
 import { refused } from './option-values.js'
 
 /** How the plugin's own routes log. */

@@ -1,5 +1,5 @@
 import { errors } from './errors.js'
-import { isObject } from './json.js'
+import { isObject } from './strict-json.js'
 
 /** One value of an option each: read it or refuse it by name. Nothing here echoes a value that could be a secret. */
 

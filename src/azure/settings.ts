@@ -1,4 +1,4 @@
-import { isObject } from '../json.js'
+import { isObject } from '../strict-json.js'
 import { members, origin, providerName, refused } from '../option-values.js'
 import { readPath, readUri, type Destinations } from './destinations.js'
 

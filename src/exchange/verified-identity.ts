@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import type { Identity, ProviderTokens } from '../identity.js'
-import { isObject } from '../json.js'
+import { isObject } from '../strict-json.js'
 
 /** An identity, and what its provider's code exchange brought beside it. */
 export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }

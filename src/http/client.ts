@@ -1,6 +1,6 @@
 import { Agent } from 'undici'
 import { codeOf, errors } from '../errors.js'
-import { decodeUtf8, parseJson } from '../json.js'
+import { decodeUtf8, parseJson } from '../strict-json.js'
 import { wholeAnswer, type WholeAnswer } from './whole-answer.js'
 
 /** Bytes of an answer, at most. */

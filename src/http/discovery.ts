@@ -1,7 +1,7 @@
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
 import { isCallable } from './endpoint.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 import { createKeySet, type KeySet } from './key-set.js'
 
 /** What a pinned issuer's configuration document says. */

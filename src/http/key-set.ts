@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 
 /** A public key of a provider, and the JWK it was published as. */
 export interface PublishedKey { publicKey: KeyObject, jwk: JsonObject }

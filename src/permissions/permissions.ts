@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import { isObject } from '../json.js'
+import { isObject } from '../strict-json.js'
 import { isUserLevel, type UserLevel } from './level.js'
 
 /**

@@ -3,7 +3,7 @@ import { SignJWT } from 'jose'
 import { codeOf, errors } from '../errors.js'
 import type { AuthorizationGrant } from '../identity.js'
 import { requestJson } from '../http/client.js'
-import type { JsonObject } from '../json.js'
+import type { JsonObject } from '../strict-json.js'
 import { exchangeCode, readTokenAnswer } from './authorization-code.js'
 
 /** The key of a developer team for Sign in with Apple. */

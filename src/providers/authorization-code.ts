@@ -1,7 +1,7 @@
 import { errors } from '../errors.js'
 import type { AuthorizationGrant } from '../identity.js'
 import { requestJson } from '../http/client.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 
 /** Refusals of what the app sent (RFC 6749, 5.2), in the words of OAuth and of GitHub. All others are about our own configuration. */
 const REFUSALS: readonly unknown[] = [

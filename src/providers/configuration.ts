@@ -1,7 +1,7 @@
 import { errors } from '../errors.js'
 import type { NoncePolicy, ReplayPolicy } from '../identity.js'
 import { endpointUrl } from '../http/endpoint.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 
 /** Options that every factory for ID tokens takes beside its own. */
 export interface IdTokenOptions {

@@ -1,7 +1,7 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider, VerifiedIdentity } from '../identity.js'
 import { requestJson } from '../http/client.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 import { codeFlow } from '../redirect/code-flow.js'
 import { basicAuthorization, exchangeCode } from './authorization-code.js'
 import { configuration } from './configuration.js'

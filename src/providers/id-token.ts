@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import type { AuthorizationGrant, NoncePolicy } from '../identity.js'
-import { decodeUtf8, isObject, parseJson, type JsonObject } from '../json.js'
+import { decodeUtf8, isObject, parseJson, type JsonObject } from '../strict-json.js'
 import type { KeySet, PublishedKey } from '../http/key-set.js'
 import { isSignedBy } from './jws-signature.js'
 import { checkNonce, type NonceForm } from './nonce.js'
@@ -25,6 +25,7 @@ export interface VerifiedIdToken { claims: JsonObject, clientId: string }
 const MAX_LENGTH = 16 * 1024
 const TOLERANCE = 30
 const MAX_AGE = 24 * 3600
+const deepestNesting = 32
 // Each changes what is signed or how it is read; no provider uses one.
 const REFUSED_HEADERS = ['crit', 'b64', 'zip']
 
@@ -74,7 +75,7 @@ function decode (token: string): { header: Buffer, payload: Buffer } {
 
 function parsePart (bytes: Buffer): { plain: JsonObject, exact: JsonObject } {
   try {
-    const { plain, exact } = parseJson(decodeUtf8(bytes))
+    const { plain, exact } = parseJson(decodeUtf8(bytes), deepestNesting)
     if (isObject(plain) && isObject(exact)) return { plain, exact }
   } catch { /* refused below, like all that is not an object */ }
   throw rejected('form')

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { NoncePolicy } from '../identity.js'
-import type { JsonObject } from '../json.js'
+import type { JsonObject } from '../strict-json.js'
 import { toBoolean } from './openid-claims.js'
 
 /** How a provider's SDK puts the nonce that the app gave it into the ID token. */

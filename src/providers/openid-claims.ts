@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import type { VerifiedIdentity } from '../identity.js'
-import type { JsonObject } from '../json.js'
+import type { JsonObject } from '../strict-json.js'
 
 /** A truth value as providers write it: `true`, `"true"`, `"1"`, 1 (Apple and Microsoft send strings). Else unknown. */
 export function toBoolean (value: unknown): boolean | 'unknown' {

@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import { requestJson } from '../http/client.js'
-import { isObject, type JsonObject } from '../json.js'
+import { isObject, type JsonObject } from '../strict-json.js'
 
 /** The error code of OAuth that a provider's own form of refusal stands for; null where the answer is none. */
 export type ReadError = (body: JsonObject) => string | null

@@ -1,7 +1,7 @@
 import { hkdfSync } from 'node:crypto'
 import { EncryptJWT, jwtDecrypt } from 'jose'
 import { errors } from '../errors.js'
-import { isObject } from '../json.js'
+import { isObject } from '../strict-json.js'
 
 /** What is sealed for one use opens for no other. */
 export type Use = 'login-flow' | 'login-code'

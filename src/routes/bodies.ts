@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Members } from '../exchange/grant.js'
-import { decodeUtf8, isObject, namesAtMost } from '../json.js'
+import { decodeUtf8, isObject, parseMembers } from '../strict-json.js'
 
 /** A parsed body, without a prototype: a client's `__proto__` is a member like any other. */
 export type Body = Record<string, unknown>
@@ -41,35 +41,17 @@ function parse (read: (text: string) => Body, body: string | Buffer, done: Done)
 export function readJson (text: string): Body {
   // A client that says its content type with every request, and sends nothing with this one: no members, as in a form.
   if (text === '') return Object.create(null)
-  const value: unknown = JSON.parse(text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('no object')
-  if (namesAtMost(text) > Object.keys(value).length) refuseRepeated(topLevelNames(text))
-  return Object.assign(Object.create(null), value)
+  return Object.assign(Object.create(null), parseMembers(text))
 }
 
 function readForm (text: string): Body {
   // Throws where URLSearchParams would read on: at a broken escape, and at escapes that are not UTF-8.
   decodeURIComponent(text)
-  const parameters = [...new URLSearchParams(`?${text}`)]
-  refuseRepeated(parameters.map(([name]) => name))
-  return Object.assign(Object.create(null), Object.fromEntries(parameters))
-}
-
-/** RFC 8259, 4 and RFC 6749, 3.2: a name stands once, or two readers may see two different bodies. */
-function refuseRepeated (names: readonly string[]): void {
-  if (new Set(names).size !== names.length) throw new TypeError('a repeated member')
-}
-
-/** The names of the outermost object of a text that is valid JSON. */
-function topLevelNames (text: string): string[] {
-  const names: string[] = []
-  let depth = 0
-  for (const [token, colon] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}[\]]/g)) {
-    if (token === '{' || token === '[') depth++
-    else if (token === '}' || token === ']') depth--
-    else if (depth === 1 && colon !== undefined) names.push(String(JSON.parse(token.slice(0, -colon.length))))
-  }
-  return names
+  const parameters = new URLSearchParams(`?${text}`)
+  const members = Object.fromEntries(parameters)
+  // RFC 6749, 3.2: a name stands once, or two readers may see two different bodies.
+  if (Object.keys(members).length !== parameters.size) throw new TypeError('a repeated member')
+  return Object.assign(Object.create(null), members)
 }
 
 /** The members of a parsed body; a request without one has none. */

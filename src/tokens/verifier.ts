@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import { isObject } from '../json.js'
+import { isObject } from '../strict-json.js'
 import { hasExpired, readUser, type ClaimRules, type User } from './claims.js'
 import { longestToken } from './issuer.js'
 import type { Signatures } from './signatures.js'
