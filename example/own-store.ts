@@ -1,10 +1,17 @@
-import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from 'fastify-token-exchange/stores'
+import {
+  keptAfterExpiry,
+  revocationsKept,
+  type Revocation,
+  type Session,
+  type SessionStore
+} from 'fastify-token-exchange/stores'
 import type { Database } from './database.js'
 
 export const ownTables = [
   `CREATE TABLE IF NOT EXISTS app_session (id text PRIMARY KEY, issuer text NOT NULL, user_id text NOT NULL,
-    body text NOT NULL, ended boolean NOT NULL, version bigint NOT NULL, expires_at bigint NOT NULL)`,
-  'CREATE INDEX IF NOT EXISTS app_session_user ON app_session (user_id)',
+    identity text NOT NULL, body text NOT NULL, ended boolean NOT NULL, version bigint NOT NULL,
+    created_at bigint NOT NULL, expires_at bigint NOT NULL)`,
+  'CREATE INDEX IF NOT EXISTS app_session_user ON app_session (user_id, created_at) WHERE NOT ended',
   'CREATE TABLE IF NOT EXISTS app_revocation (number bigint PRIMARY KEY, body text NOT NULL, at bigint NOT NULL)',
   'CREATE TABLE IF NOT EXISTS app_counter (name text PRIMARY KEY, value bigint NOT NULL)',
   'CREATE TABLE IF NOT EXISTS app_spent (key text PRIMARY KEY, expires_at bigint NOT NULL)'
@@ -13,60 +20,67 @@ export const ownTables = [
 /** Sessions in tables of the application's own. Each operation is one statement, which the database makes atomic. */
 export function ownStore (database: Pick<Database, 'query'>): SessionStore {
   const query = (text: string, values: unknown[]) => database.query(text, values)
-  const readSession = ({ body, ended, version }: Record<string, unknown>): Session =>
-    ({ ...JSON.parse(String(body)), ended: ended === true, version: Number(version) })
-  const valuesOf = (session: Session): unknown[] => [
+  const readSession = ({ body, ended, version, ...identity }: Record<string, unknown>): Session =>
+    ({ ...JSON.parse(String(body)), ended: ended === true, version: Number(version), ...identity })
+  const valuesOf = ({ identity, ...session }: Session): unknown[] => [
     session.id,
     session.issuer,
     session.userId,
+    identity,
     JSON.stringify(session),
     session.ended,
     session.version,
+    session.createdAt,
     session.expiresAt
   ]
 
+  // One statement writes the list and the rows, so that neither is there without the other. The counter's row is
+  // locked until it has committed: whoever reads number 7 has been able to read 6.
+  async function append (revocations: readonly Revocation[], ended: readonly string[]): Promise<void> {
+    await query(
+      `WITH ended AS (
+        UPDATE app_session SET ended = true, identity = '', version = version + 1 WHERE id = ANY ($3) AND NOT ended
+      ), next AS (
+        INSERT INTO app_counter SELECT 'revocation', 1 WHERE $1 <> '[]'
+        ON CONFLICT (name) DO UPDATE SET value = app_counter.value + 1 RETURNING value
+      ) INSERT INTO app_revocation (number, body, at) SELECT value, $1, $2 FROM next`,
+      [JSON.stringify(revocations), Date.now(), ended]
+    )
+  }
+
   return {
     async create (session) {
-      await query(
-        'INSERT INTO app_session (id, issuer, user_id, body, ended, version, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)',
-        valuesOf(session)
-      )
+      await query('INSERT INTO app_session VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', valuesOf(session))
     },
     async read (id) {
-      const { rows: [row] } = await query('SELECT body, ended, version FROM app_session WHERE id = $1', [id])
+      const { rows: [row] } = await query('SELECT identity, body, ended, version FROM app_session WHERE id = $1', [id])
       return row === undefined ? null : readSession(row)
     },
     // The compare-and-set: of many callers with one version, one finds the row as it was.
     async replace (session) {
       const { rows } = await query(
-        `UPDATE app_session SET user_id = $3, body = $4, ended = $5, version = $6, expires_at = $7
-        WHERE id = $1 AND issuer = $2 AND version = $6::bigint - 1 RETURNING id`,
+        `UPDATE app_session SET user_id = $3, identity = $4, body = $5, ended = $6, version = $7, created_at = $8, expires_at = $9
+        WHERE id = $1 AND issuer = $2 AND version = $7::bigint - 1 RETURNING id`,
         valuesOf(session)
       )
       return rows.length === 1
     },
-    async list (issuer, userId) {
+    async list (issuer, userId, limit) {
       const { rows } = await query(
-        'SELECT body, ended, version FROM app_session WHERE user_id = $1 AND issuer = $2 AND NOT ended',
-        [userId, issuer]
+        `SELECT body, ended, version FROM app_session WHERE user_id = $1 AND issuer = $2 AND NOT ended
+        ORDER BY created_at LIMIT $3`,
+        [userId, issuer, limit]
       )
       return rows.map(readSession)
     },
-    async end (ids) {
-      await query('UPDATE app_session SET ended = true, version = version + 1 WHERE id = ANY ($1)', [ids])
-    },
-    // The counter's row is locked until the statement has committed: whoever reads number 7 has been able to read 6.
-    async revoke (revocations) {
-      await query(
-        `WITH next AS (
-          INSERT INTO app_counter VALUES ('revocation', 1) ON CONFLICT (name) DO UPDATE SET value = app_counter.value + 1 RETURNING value
-        ) INSERT INTO app_revocation (number, body, at) SELECT value, $1, $2 FROM next`,
-        [JSON.stringify(revocations), Date.now()]
-      )
-    },
+    end: (ids, revocations) => append(revocations, ids),
+    revoke: revocations => append(revocations, []),
+    // A cursor beyond the end is one of the list before the database was restored: begin again.
     async revocations (cursor) {
       const { rows } = await query(
-        'SELECT number, body FROM app_revocation WHERE number > $1 ORDER BY number LIMIT 1000',
+        `SELECT number, body FROM app_revocation
+        WHERE number > (SELECT CASE WHEN value >= $1::bigint THEN $1::bigint ELSE 0 END FROM app_counter)
+        ORDER BY number LIMIT 1000`,
         [cursor ?? 0]
       )
       return {
@@ -89,8 +103,8 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
       }
     },
     async sweep (now) {
-      await query('DELETE FROM app_session WHERE expires_at <= $1', [now - KEPT_AFTER_EXPIRY])
-      await query('DELETE FROM app_revocation WHERE at <= $1', [now - REVOCATIONS_KEPT])
+      await query('DELETE FROM app_session WHERE expires_at <= $1', [now - keptAfterExpiry])
+      await query('DELETE FROM app_revocation WHERE at <= $1', [now - revocationsKept])
       await query('DELETE FROM app_spent WHERE expires_at <= $1', [now])
     }
   }

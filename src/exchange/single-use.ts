@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { AuthorizationGrant, Identity, IdentityProvider } from '../identity.js'
-import type { SpentKey } from '../sessions/session-store.js'
+import type { SpentKey } from '../sessions/store.js'
 import type { Nonces } from './nonces.js'
 
 /** Spends all keys in one atomic step, or none of them and answers false: one had been spent. */

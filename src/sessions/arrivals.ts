@@ -1,4 +1,4 @@
-import type { Session } from './session-store.js'
+import type { Session } from './store.js'
 import type { Ask, StoreCalls } from './store-calls.js'
 
 /** Sessions whose arrival waits to be written. One that is dropped keeps its predecessor valid, which harms nobody. */

@@ -1,5 +1,5 @@
 import type { Revocations } from './revocations.js'
-import type { SessionStore } from './session-store.js'
+import type { SessionStore } from './store.js'
 import type { StoreCalls } from './store-calls.js'
 
 /** Milliseconds between two polls: what one server revokes is refused by all others within a second. */
@@ -42,7 +42,7 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
   async function readAll (): Promise<void> {
     const began = [Date.now(), performance.now()] as const
     for (let isNew = true; isNew;) {
-      const page = await calls.open()(async store => await store.revocations(cursor))
+      const page = await calls.open()(async store => await store.revocations(cursor, 0))
       for (const revocation of page.revocations) if (revocation.issuer === issuer) revocations.add(revocation)
       isNew = page.revocations.length > 0 && page.cursor !== cursor
       cursor = page.cursor

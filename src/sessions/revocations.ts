@@ -1,4 +1,4 @@
-import type { Revocation } from './session-store.js'
+import type { Revocation } from './store.js'
 
 /** Entries of each kind, about 100 bytes each. */
 const LIMIT = 250_000

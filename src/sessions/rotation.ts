@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import type { RefreshTokenContent } from './refresh-token.js'
-import type { Session } from './session-store.js'
+import type { Session } from './store.js'
 
 /** What a refresh token is to its session: the current one, the one before it to be answered again, or a theft. */
 export type Position = 'current' | 'retry' | 'reused'

@@ -7,7 +7,7 @@ import { judge, requireGoingOn, requireLive, usedAt, type Lifetimes } from './ro
 import type { SessionClock } from './session-clock.js'
 import type { SessionEnding } from './session-ending.js'
 import { restoreIdentity, storeIdentity } from './session-identity.js'
-import type { Session } from './session-store.js'
+import type { Session } from './store.js'
 import type { Ask, StoreCalls } from './store-calls.js'
 import { tokenIdFor } from './token-id.js'
 

@@ -1,5 +1,5 @@
 import type { Revocations } from './revocations.js'
-import type { Revocation } from './session-store.js'
+import type { Revocation } from './store.js'
 import type { Ask } from './store-calls.js'
 
 /** The ways in which sessions end before their time. Refused at once here, within a second on other servers. */
@@ -27,6 +27,8 @@ export interface CurrentToken {
 /** Sessions whose end was broken off, and how often the store answered since then without having listed them. */
 const UNFINISHED_LIMIT = 10_000
 const ROUNDS = 100
+/** Sessions of one user that are ended at once. */
+const LISTED = 100_000
 
 /** @param tokenLifetime seconds that an access token can live, tolerance included */
 export function createSessionEnding (issuer: string, tokenLifetime: number, revocations: Revocations): SessionEnding {
@@ -43,8 +45,7 @@ export function createSessionEnding (issuer: string, tokenLifetime: number, revo
     const entries = [...also, ...sessionIds.map(id => revocation('session', id))]
     if (entries.length === 0) return
     try {
-      await ask(store => store.revoke(entries))
-      if (sessionIds.length > 0) await ask(store => store.end(sessionIds))
+      await ask(store => sessionIds.length > 0 ? store.end(sessionIds, entries) : store.revoke(entries))
     } catch (error) {
       for (const id of sessionIds) if (unfinished.size < UNFINISHED_LIMIT) unfinished.set(id, 0)
       throw error
@@ -61,11 +62,11 @@ export function createSessionEnding (issuer: string, tokenLifetime: number, revo
       else unfinished.delete(id)
     }
     if (listed.length === 0) return
-    await ask(store => store.end(listed)).then(() => listed.forEach(id => unfinished.delete(id)), () => {})
+    await ask(store => store.end(listed, [])).then(() => listed.forEach(id => unfinished.delete(id)), () => {})
   }
 
   async function idsOf (ask: Ask, userId: string): Promise<string[]> {
-    const sessions = await ask(store => store.list(issuer, userId))
+    const sessions = await ask(store => store.list(issuer, userId, LISTED))
     return sessions.map(({ id }) => id)
   }
 

@@ -1,6 +1,6 @@
 import { errors } from '../errors.js'
 import { isWellKnownSecret } from '../tokens/well-known-secrets.js'
-import type { SessionStore } from './session-store.js'
+import type { SessionStore } from './store.js'
 import { memoryStore } from './stores/memory.js'
 
 /** Refresh tokens, logout and revocation. All durations in seconds. */

@@ -9,10 +9,13 @@ import { createSessionChain, type SessionChain } from './session-chain.js'
 import { createSessionClock } from './session-clock.js'
 import { createSessionEnding, type CurrentToken } from './session-ending.js'
 import type { ResolvedSessionOptions } from './session-options.js'
-import type { Session, SpentKey } from './session-store.js'
+import type { ListedSession, SpentKey } from './store.js'
 import { createStoreCalls } from './store-calls.js'
 import { counterOf } from './token-id.js'
 import { createUpkeep } from './upkeep.js'
+
+/** Sessions of one user that are shown to it. */
+const LISTED = 1000
 
 /** A session as its user sees it. Times are seconds since the epoch. */
 export interface SessionEntry {
@@ -107,9 +110,9 @@ export function createSessions (
   }
 
   async function list (userId: string, currentId: string | null): Promise<SessionEntry[]> {
-    const sessions = await calls.open()(store => store.list(issuer, userId))
+    const sessions = await calls.open()(store => store.list(issuer, userId, LISTED))
     const alive = sessions.filter(({ ended, expiresAt }) => !ended && expiresAt > clock.now())
-    return alive.sort((one, other) => other.lastUsedAt - one.lastUsedAt).map(session => entryOf(session, currentId))
+    return alive.toSorted((one, other) => other.lastUsedAt - one.lastUsedAt).map(session => entryOf(session, currentId))
   }
 
   function unfollow (): void {
@@ -142,7 +145,7 @@ export function createSessions (
   }
 }
 
-function entryOf ({ id, createdAt, lastUsedAt, expiresAt }: Session, currentId: string | null): SessionEntry {
+function entryOf ({ id, createdAt, lastUsedAt, expiresAt }: ListedSession, currentId: string | null): SessionEntry {
   const inSeconds = (time: number): number => Math.floor(time / 1000)
   return {
     id,

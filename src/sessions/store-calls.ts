@@ -1,7 +1,7 @@
 import { setImmediate as afterPolling } from 'node:timers/promises'
 import { DeadlineExceeded, type Deadlines } from '../deadline.js'
 import { codeOf, errors } from '../errors.js'
-import type { SessionStore } from './session-store.js'
+import type { SessionStore } from './store.js'
 
 /** Milliseconds that one request may wait for the store in all, so that it is answered within a second. */
 const BUDGET = 800

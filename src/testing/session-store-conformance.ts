@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
-import type { SessionStore } from '../sessions/session-store.js'
+import type { Session, SessionStore } from '../sessions/store.js'
 import { ofRevocations, ofSpending } from './session-store-list-checks.js'
-import { created, idsOf, ISSUER, newSession, RACERS, randomId, type StoreChecks } from './session-store-samples.js'
+import {
+  created,
+  idsOf,
+  ISSUER,
+  lastCursor,
+  newRevocation,
+  newSession,
+  RACERS,
+  randomId,
+  revocationsAfter,
+  type StoreChecks
+} from './session-store-samples.js'
 
 /** One check, for any test runner: it rejects when the store does not keep its word. */
 export interface ConformanceCheck {
@@ -65,15 +76,28 @@ const ofSessions: StoreChecks = {
     const mine = [await created(store, { userId }), await created(store, { userId })]
     await created(store, { userId: `${userId}2` })
     await created(store, { userId, issuer: 'https://another.example' })
-    assert.deepEqual(idsOf(await store.list(ISSUER, userId)), idsOf(mine))
-    assert.deepEqual(await store.list(ISSUER, randomId()), [])
+    assert.deepEqual(idsOf(await store.list(ISSUER, userId, 10)), idsOf(mine))
+    assert.deepEqual(await store.list(ISSUER, randomId(), 10), [])
+  },
+  'lists the oldest sessions of a user first, no more than were asked for, and without their identity': async store => {
+    const userId = randomId()
+    const now = Date.now()
+    const mine: Session[] = []
+    for (const age of [3, 1, 4, 2]) mine.push(await created(store, { userId, createdAt: now - age * 1000 }))
+    await store.replace({ ...mine[2] ?? newSession(), counter: 1, version: 1 })
+    const listed = await store.list(ISSUER, userId, 3)
+    assert.deepEqual(listed.map(({ createdAt }) => now - createdAt), [4000, 3000, 2000])
+    assert.ok(listed.every(session => !('identity' in session)))
+    const { identity, ...second } = mine[0] ?? newSession()
+    assert.deepEqual({ ...listed[1] }, second)
+    assert.equal((await store.list(ISSUER, userId, 10)).length, 4)
   },
   'lists a session under the user that it was given last': async store => {
     const session = await created(store)
     const userId = randomId()
     await store.replace({ ...session, userId, version: 1 })
-    assert.deepEqual(idsOf(await store.list(ISSUER, userId)), [session.id])
-    assert.deepEqual(await store.list(ISSUER, session.userId), [])
+    assert.deepEqual(idsOf(await store.list(ISSUER, userId, 10)), [session.id])
+    assert.deepEqual(await store.list(ISSUER, session.userId, 10), [])
   }
 }
 
@@ -82,26 +106,43 @@ const ofEnds: StoreChecks = {
     const session = await created(store)
     const other = await created(store, { userId: session.userId })
     await store.replace({ ...session, version: 1 })
-    await store.end([session.id, randomId()])
-    assert.equal((await store.read(session.id))?.ended, true)
-    assert.deepEqual(idsOf(await store.list(ISSUER, session.userId)), [other.id])
+    await store.end([session.id, randomId()], [])
+    const ended = { ...session, identity: '', ended: true, version: 2 }
+    assert.deepEqual({ ...await store.read(session.id) }, ended)
+    assert.deepEqual(idsOf(await store.list(ISSUER, session.userId, 10)), [other.id])
   },
-  'ends a session twice without complaint': async store => {
+  'ends a session and appends to the list in one operation': async store => {
+    const start = await lastCursor(store)
+    const sessions = [await created(store), await created(store)]
+    const entries = sessions.map(({ id }) => ({ ...newRevocation(), id }))
+    await store.end(sessions.map(({ id }) => id), entries)
+    for (const { id } of sessions) assert.equal((await store.read(id))?.ended, true)
+    const { found } = await revocationsAfter(store, start)
+    assert.deepEqual(found.filter(({ id }) => sessions.some(session => session.id === id)), entries)
+  },
+  'ends a thousand sessions at once': async store => {
+    const userId = randomId()
+    const ids = idsOf(await Promise.all(Array.from({ length: 1000 }, () => created(store, { userId }))))
+    await store.end(ids, ids.map(id => ({ ...newRevocation(), id })))
+    assert.deepEqual(await store.list(ISSUER, userId, 10), [])
+  },
+  'leaves a session as it is that has ended before': async store => {
     const session = await created(store)
-    await store.end([session.id])
-    await store.end([session.id])
-    assert.equal((await store.read(session.id))?.ended, true)
+    await store.end([session.id], [])
+    const ended = await store.read(session.id)
+    await store.end([session.id], [newRevocation()])
+    assert.deepEqual(await store.read(session.id), ended)
   },
   'does not bring an ended session back to life': async store => {
     const session = await created(store)
-    await store.end([session.id])
+    await store.end([session.id], [])
     assert.equal(await store.replace({ ...session, counter: 1, version: 1 }), false)
     assert.equal((await store.read(session.id))?.ended, true)
   },
   'ends a session that is being replaced at the same time': async store => {
     const session = await created(store)
     await Promise.all([
-      store.end([session.id]),
+      store.end([session.id], []),
       ...Array.from({ length: RACERS }, () => store.replace({ ...session, counter: 1, version: 1 }))
     ])
     assert.equal((await store.read(session.id))?.ended, true)

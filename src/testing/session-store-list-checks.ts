@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Revocation } from '../sessions/session-store.js'
+import type { Revocation } from '../sessions/store.js'
 import {
   idsOf,
   lastCursor,
@@ -23,6 +23,21 @@ export const ofRevocations: StoreChecks = {
     assert.deepEqual(later.filter(({ id }) => all.some(mine => mine.id === id)), [])
     const { found: again } = await revocationsAfter(store, null)
     assert.deepEqual(again.filter(({ id }) => all.some(mine => mine.id === id)), all)
+  },
+  'hands out what has not expired, whatever lies before it': async store => {
+    const expired = { ...newRevocation(), expiresAt: Date.now() - 1000 }
+    const all = [newRevocation(), newRevocation()]
+    await store.revoke([expired, ...all.slice(0, 1), expired, ...all.slice(1), expired])
+    const { found } = await revocationsAfter(store, null)
+    assert.deepEqual(found.filter(({ id }) => all.some(mine => mine.id === id)), all)
+  },
+  'begins anew where the list ends before the cursor': async store => {
+    const mine = newRevocation()
+    await store.revoke([mine])
+    const cursor = await lastCursor(store)
+    const beyond = String(cursor).replace(/\d+/g, digits => '9'.repeat(digits.length + 3))
+    const { found } = await revocationsAfter(store, beyond)
+    assert.equal(found.filter(({ id }) => id === mine.id).length, 1)
   },
   'loses no revocation of writers at once': async store => {
     let cursor = await lastCursor(store)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Revocation, Session, SessionStore } from '../sessions/session-store.js'
+import type { Revocation, Session, SessionStore } from '../sessions/store.js'
 
 export const ISSUER = 'https://conformance.example'
 /** Callers at once. */
@@ -46,9 +46,9 @@ export async function revocationsAfter (
 ): Promise<{ found: Revocation[], cursor: string | null }> {
   const found: Revocation[] = []
   for (
-    let page = await store.revocations(cursor);
+    let page = await store.revocations(cursor, Date.now());
     page.revocations.length > 0;
-    page = await store.revocations(cursor)
+    page = await store.revocations(cursor, Date.now())
   ) {
     found.push(...page.revocations)
     cursor = page.cursor

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { ownStore, ownTables } from '../../example/own-store.js'
 import type { Database } from '../../example/database.js'
 import { sessionStoreConformance } from '../../src/testing/index.js'
-import { KEPT_AFTER_EXPIRY } from '../../src/sessions/stores/index.js'
+import { keptAfterExpiry } from '../../src/sessions/stores/index.js'
 import { postgresMissing, startPostgres } from '../sessions/servers.js'
 
 async function conforms (t: Test, database: Pick<Database, 'query'>): Promise<void> {
@@ -23,7 +23,7 @@ t.test('the store of the README conforms on PGlite, and sweeps', async t => {
   t.ok(rows.length > 0)
   await store.sweep(Date.now())
   t.ok(await store.read(rows[0]?.id ?? ''), 'what goes on stays')
-  await store.sweep(Date.now() + 365 * KEPT_AFTER_EXPIRY)
+  await store.sweep(Date.now() + 365 * keptAfterExpiry)
   for (const table of ['app_session', 'app_revocation', 'app_spent']) {
     t.strictSame((await database.query(`SELECT * FROM ${table}`)).rows, [], table)
   }

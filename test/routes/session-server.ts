@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fast
 import type { Test } from 'tap'
 import type { TokenExchangeOptions } from '../../src/options.js'
 import { tokenExchange } from '../../src/plugin.js'
-import type { SessionStore } from '../../src/sessions/session-store.js'
+import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { issuer, ownProvider, secret } from './login-server.js'
 

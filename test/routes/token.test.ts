@@ -229,7 +229,7 @@ t.test('a nonce is not spent where the session cannot be kept, and a second use 
   isDown = false
   t.equal((await login()).statusCode, 200)
   t.equal((await login()).statusCode, 401)
-  t.equal((await store.list(issuer, 'own:10158')).length, 1)
+  t.equal((await store.list(issuer, 'own:10158', 10)).length, 1)
 })
 
 t.test('a store that falls silent between the session and its nonce is waited for once: 503', async t => {

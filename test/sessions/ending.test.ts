@@ -1,7 +1,7 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
-import type { SessionStore } from '../../src/sessions/session-store.js'
+import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer } from '../routes/session-server.js'
 import { identity, sessionsOn, welcome } from './two-servers.js'
@@ -11,16 +11,17 @@ const REVOKED = { code: errors.SessionRevokedError.code }
 
 /** Where the store goes away: after it has listed the session, before it says so or before its row has ended. */
 const places: Record<string, (store: SessionStore, down: () => Promise<void>) => Partial<SessionStore>> = {
-  'before the list is known to be written': (store, down) => ({
-    revoke: async entries => {
-      await store.revoke(entries)
+  'before both are known to be written': (store, down) => ({
+    end: async (ids, entries) => {
+      await store.end(ids, entries)
       await down()
     }
   }),
   'before the row has ended': (store, down) => ({
-    end: async ids => {
+    end: async (ids, entries) => {
+      await store.revoke(entries)
       await down()
-      await store.end(ids)
+      await store.end(ids, [])
     }
   })
 }

@@ -4,7 +4,7 @@ import pg from 'pg'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { postgresStore } from '../../src/sessions/stores/postgres.js'
 import { redisStore } from '../../src/sessions/stores/redis.js'
-import type { SessionStore } from '../../src/sessions/session-store.js'
+import type { SessionStore } from '../../src/sessions/store.js'
 import { freePort, postgresMissing, redisMissing, startPostgres, startRedis, type PrivateServer } from './servers.js'
 
 /** One more client of a store, as another server of the application would have. */

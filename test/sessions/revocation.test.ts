@@ -94,8 +94,8 @@ t.test('a server that has not heard for maxStaleness', async t => {
       let isDown = false
       const flaky = {
         ...store,
-        revocations: async (cursor: string | null) =>
-          isDown ? await Promise.reject(new Error('down')) : await store.revocations(cursor)
+        revocations: async (cursor: string | null, since: number) =>
+          isDown ? await Promise.reject(new Error('down')) : await store.revocations(cursor, since)
       }
       mock.timers.enable({ apis: ['Date'], now: Date.now() })
       t.teardown(() => mock.timers.reset())

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
 import { memoryStore, postgresSchema, postgresStore, redisStore } from '../../src/sessions/stores/index.js'
-import { KEPT_AFTER_EXPIRY, type Session } from '../../src/sessions/session-store.js'
+import { keptAfterExpiry, type Session } from '../../src/sessions/store.js'
 import { sessionStoreConformance } from '../../src/testing/session-store-conformance.js'
 import { connectTo, postgres, redis, redisCluster, storeKinds } from './private-stores.js'
 
@@ -21,7 +21,7 @@ for (const kind of [...storeKinds, redisCluster]) {
     }
     await t.test('sweeps what has expired a day ago, and nothing else', async t => {
       const now = Date.now()
-      const old = session({ id: 'a'.repeat(22), expiresAt: now - KEPT_AFTER_EXPIRY - 1 })
+      const old = session({ id: 'a'.repeat(22), expiresAt: now - keptAfterExpiry - 1 })
       const fresh = session({ id: 'b'.repeat(22) })
       await client.store.create(old)
       await client.store.create(fresh)
@@ -50,8 +50,8 @@ t.test(
     ])
     await one?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }])
     t.equal(await other?.read(mine.id), null)
-    t.same(await other?.list(mine.issuer, mine.userId), [])
-    t.same(await other?.revocations(null), { revocations: [], cursor: null })
+    t.same(await other?.list(mine.issuer, mine.userId, 10), [])
+    t.same(await other?.revocations(null, 0), { revocations: [], cursor: null })
     t.equal(await other?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }]), true)
     for (const key of await client.keys('*')) {
       t.match(key, /^(one|other):/)
@@ -91,7 +91,7 @@ t.test('memory: is bounded, and fails closed', async t => {
   for (const id of ids.slice(0, 3)) await store.create(session({ id }))
   const full = { code: errors.StoreUnavailableError.code, statusCode: 503 }
   await t.rejects(store.create(session({ id: ids[3] ?? '' })), full)
-  await store.end([ids[0] ?? ''])
+  await store.end([ids[0] ?? ''], [])
   await store.create(session({ id: ids[3] ?? '' }))
   t.equal(await store.read(ids[0] ?? ''), null, 'one that had ended made room')
   t.ok(await store.read(ids[1] ?? ''), 'one that goes on did not')

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { Identity } from '../../src/identity.js'
 import { resolveSessionOptions } from '../../src/sessions/session-options.js'
-import type { SessionStore } from '../../src/sessions/session-store.js'
+import type { SessionStore } from '../../src/sessions/store.js'
 import { createSessions, type Sessions } from '../../src/sessions/sessions.js'
 import type { PrivateStore, StoreClient } from './private-stores.js'
 

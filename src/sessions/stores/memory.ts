@@ -1,11 +1,11 @@
 import { errors } from '../../errors.js'
 import {
-  KEPT_AFTER_EXPIRY,
-  REVOCATIONS_KEPT,
+  keptAfterExpiry,
+  revocationsKept,
   type Revocation,
   type Session,
   type SessionStore
-} from '../session-store.js'
+} from '../store.js'
 
 const PAGE = 1000
 
@@ -34,8 +34,9 @@ export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): Sess
 
   function write (session: Session): void {
     const before = sessions.get(session.id)
-    if (before !== undefined) unlink(before)
     sessions.set(session.id, Object.freeze({ ...session }))
+    if (before?.userId === session.userId && before.ended === session.ended) return
+    if (before !== undefined) unlink(before)
     if (session.ended) return
     const key = userKey(session.issuer, session.userId)
     const ids = ofUser.get(key) ?? new Set()
@@ -79,8 +80,26 @@ export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): Sess
     for (const [key, expiresAt] of spent) if (expiresAt <= now) spent.delete(key)
   }
 
+  function append (revocations: readonly Revocation[]): void {
+    if (revocations.length === 0) return
+    if (log.length + revocations.length > limit * 2) trimLog(Date.now())
+    log.push(...revocations)
+    for (const wake of listeners) wake()
+  }
+
+  function firstAfter (since: number): number {
+    const first = log.findIndex(({ expiresAt }) => expiresAt > since)
+    return first === -1 ? log.length : first
+  }
+
+  // A position beyond the end was one in another list.
+  function positionOf (cursor: string): number {
+    const position = Number(cursor) - dropped
+    return position >= 0 && position <= log.length ? position : 0
+  }
+
   function trimLog (now: number): void {
-    const kept = log.filter(({ at }) => at > now - REVOCATIONS_KEPT).slice(-limit)
+    const kept = log.filter(({ at }) => at > now - revocationsKept).slice(-limit)
     dropped += log.length - kept.length
     log = kept
   }
@@ -99,28 +118,27 @@ export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): Sess
       write(session)
       return true
     },
-    async list (issuer, userId) {
+    async list (issuer, userId, most) {
       const ids = [...ofUser.get(userKey(issuer, userId)) ?? []]
-      return ids.flatMap(id => sessions.get(id) ?? [])
+      const all = ids.flatMap(id => sessions.get(id) ?? []).sort((one, other) => one.createdAt - other.createdAt)
+      return all.slice(0, most).map(({ identity, ...listed }) => listed)
     },
-    async end (ids) {
+    async end (ids, revocations) {
+      append(revocations)
       for (const session of ids.map(id => sessions.get(id))) {
-        if (session !== undefined) write({ ...session, ended: true, identity: '', version: session.version + 1 })
+        if (session === undefined || session.ended) continue
+        write({ ...session, ended: true, identity: '', version: session.version + 1 })
       }
     },
-    async revoke (revocations) {
-      if (log.length + revocations.length > limit * 2) trimLog(Date.now())
-      log.push(...revocations)
-      for (const wake of listeners) wake()
-    },
-    async revocations (cursor) {
-      const from = Math.max(0, Number(cursor ?? 0) - dropped)
+    revoke: async revocations => append(revocations),
+    async revocations (cursor, since) {
+      const from = cursor === null ? firstAfter(since) : positionOf(cursor)
       const page = log.slice(from, from + PAGE)
       return { revocations: page, cursor: String(dropped + from + page.length) }
     },
     spend,
     async sweep (now) {
-      removeIf(({ expiresAt }) => expiresAt + KEPT_AFTER_EXPIRY <= now)
+      removeIf(({ expiresAt }) => expiresAt + keptAfterExpiry <= now)
       forgetSpent(now)
       trimLog(now)
     },

@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto'
 import { codeOf, errors } from '../../errors.js'
-import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from '../session-store.js'
+import {
+  keptAfterExpiry,
+  revocationsKept,
+  type Revocation,
+  type RevocationPage,
+  type Session,
+  type SessionStore
+} from '../store.js'
 import { postgresListener } from './postgres-listener.js'
 import { postgresSchema, tablesOf } from './postgres-schema.js'
 import { spendUntil } from './spend-until.js'
-import { integerOf, recordOf, revocationOf, sessionOf } from './row.js'
+import { integerOf, listedOf, recordOf, revocationOf, sessionOf } from './row.js'
 
 const UNIQUE_VIOLATION = '23505'
 const EXISTS_ALREADY = [UNIQUE_VIOLATION, '42P07', '42710']
@@ -26,8 +33,9 @@ export interface PostgresStoreOptions {
 
 const COLUMNS =
   'id, issuer, user_id, identity, secret_id, counter, arrived_at, created_at, last_used_at, expires_at, ended, version'
-const ROW = `id, issuer, user_id AS "userId", identity, secret_id AS "secretId", counter, arrived_at AS "arrivedAt",
+const LISTED = `id, issuer, user_id AS "userId", secret_id AS "secretId", counter, arrived_at AS "arrivedAt",
   created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt", ended, version`
+const ROW = `${LISTED}, identity`
 
 /** Sessions in PostgreSQL 12 or later, through statements that each are one atomic step. Creates its tables if they are missing. */
 export function postgresStore ({ pool, table = 'token_exchange_sessions' }: PostgresStoreOptions): SessionStore {
@@ -58,6 +66,42 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
     for (const statement of postgresSchema(table)) await rowsOf(statement, []).catch(passOverExisting)
   }
 
+  // One writer of the list at a time, until it has committed: a reader that saw a number has seen all smaller ones.
+  async function append (entries: readonly Revocation[], ended: readonly string[]): Promise<void> {
+    await query(
+      `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext($2)) WHERE $1::text <> '[]'),
+      entries AS (INSERT INTO ${revocations} (kind, issuer, id, at, expires_at)
+        SELECT entry->>0, entry->>1, entry->>2, (entry->>3)::bigint, (entry->>4)::bigint
+        FROM turn, jsonb_array_elements($1::text::jsonb) AS entry RETURNING seq),
+      ended AS (UPDATE ${sessions} SET ended = true, identity = '', version = version + 1
+        WHERE id = ANY($4::text[]) AND NOT ended RETURNING id)
+      SELECT pg_notify($3, '') FROM (SELECT count(*) AS number FROM entries) AS written WHERE number > 0`,
+      [
+        JSON.stringify(entries.map(({ kind, issuer, id, at, expiresAt }) => [kind, issuer, id, at, expiresAt])),
+        revocations,
+        channel.slice(1, -1),
+        ended
+      ]
+    )
+  }
+
+  // The entry at the cursor is read again: where it is another one, or none, this is another list, or an old end of it
+  // that has been swept. With the last entry the next read begins behind all that were left out.
+  async function revocationsAfter (cursor: string | null, since: number): Promise<RevocationPage> {
+    const rows = await query(
+      `SELECT seq, kind, issuer, id, at, expires_at AS "expiresAt" FROM ${revocations}
+      WHERE seq >= $1::bigint AND (expires_at > $2::bigint OR seq = (SELECT max(seq) FROM ${revocations}))
+      ORDER BY seq LIMIT ${PAGE + 1}`,
+      cursor === null ? ['0', since] : [cursor.split('.')[0], 0]
+    )
+    if (cursor !== null && cursorOf(rows[0]) !== cursor) return await revocationsAfter(null, since)
+    const entries = cursor === null ? rows : rows.slice(1)
+    return {
+      revocations: entries.map(revocationOf).filter(entry => entry !== null),
+      cursor: cursorOf(rows.at(-1))
+    }
+  }
+
   return {
     async create (session) {
       await query(
@@ -78,46 +122,17 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
       )
       return rows.length === 1
     },
-    async list (issuer, userId) {
-      const rows = await query(`SELECT ${ROW} FROM ${sessions} WHERE user_id = $1 AND issuer = $2 AND NOT ended`, [
-        userId,
-        issuer
-      ])
-      return rows.map(sessionOf).filter(session => session !== null)
-    },
-    async end (ids) {
-      await query(
-        `UPDATE ${sessions} SET ended = true, identity = '', version = version + 1 WHERE id = ANY($1::text[]) RETURNING id`,
-        [ids]
-      )
-    },
-    // One writer at a time, until it has committed: a reader that saw a number has seen all smaller ones.
-    async revoke (entries) {
-      await query(
-        `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext($2))),
-        entries AS (INSERT INTO ${revocations} (kind, issuer, id, at, expires_at)
-          SELECT entry->>0, entry->>1, entry->>2, (entry->>3)::bigint, (entry->>4)::bigint
-          FROM turn, jsonb_array_elements($1::jsonb) AS entry RETURNING seq)
-        SELECT pg_notify($3, '') FROM (SELECT count(*) FROM entries) AS written`,
-        [
-          JSON.stringify(entries.map(({ kind, issuer, id, at, expiresAt }) => [kind, issuer, id, at, expiresAt])),
-          revocations,
-          channel.slice(1, -1)
-        ]
-      )
-    },
-    async revocations (cursor) {
+    async list (issuer, userId, limit) {
       const rows = await query(
-        `SELECT seq, kind, issuer, id, at, expires_at AS "expiresAt" FROM ${revocations}
-        WHERE seq > $1::bigint AND at > $2::bigint ORDER BY seq LIMIT ${PAGE}`,
-        [cursor ?? '0', cursor === null ? Date.now() - REVOCATIONS_KEPT : 0]
+        `SELECT ${LISTED} FROM ${sessions} WHERE user_id = $1 AND issuer = $2 AND NOT ended
+        ORDER BY created_at LIMIT $3`,
+        [userId, issuer, limit]
       )
-      const last = integerOf(rows.at(-1)?.seq)
-      return {
-        revocations: rows.map(revocationOf).filter(entry => entry !== null),
-        cursor: last === undefined ? cursor : String(last)
-      }
+      return rows.map(listedOf).filter(session => session !== null)
     },
+    end: async (ids, entries) => await append(entries, ids),
+    revoke: async entries => await append(entries, []),
+    revocations: revocationsAfter,
     async spend (keys) {
       if (keys.length === 0) return true
       const until = await spendUntil(now)
@@ -129,9 +144,9 @@ export function postgresStore ({ pool, table = 'token_exchange_sessions' }: Post
       return rows !== null
     },
     async sweep (time) {
-      await query(`DELETE FROM ${sessions} WHERE expires_at <= $1`, [time - KEPT_AFTER_EXPIRY])
+      await query(`DELETE FROM ${sessions} WHERE expires_at <= $1`, [time - keptAfterExpiry])
       await query(`DELETE FROM ${spent} WHERE expires_at <= $1`, [time])
-      await query(`DELETE FROM ${revocations} WHERE at <= $1`, [time - REVOCATIONS_KEPT])
+      await query(`DELETE FROM ${revocations} WHERE at <= $1`, [time - revocationsKept])
     },
     now,
     subscribe: wake => postgresListener(pool, channel, wake)
@@ -159,6 +174,10 @@ function valuesOf (session: Session): unknown[] {
     version
   } = session
   return [id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version]
+}
+
+function cursorOf (row: Readonly<Record<string, unknown>> | undefined): string | null {
+  return row === undefined ? null : `${row.seq}.${row.at}`
 }
 
 // A unique violation undoes the whole statement: all or nothing.

@@ -1,4 +1,4 @@
-import type { Revocation, Session } from '../session-store.js'
+import type { Revocation, Session } from '../store.js'
 import { revocationOf, sessionOf } from './row.js'
 
 /** `version:[…]`: the version stands in front, so that a script compares it without reading the rest. */

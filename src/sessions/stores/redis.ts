@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../../errors.js'
-import { KEPT_AFTER_EXPIRY, REVOCATIONS_KEPT, type Session, type SessionStore } from '../session-store.js'
+import {
+  keptAfterExpiry,
+  revocationsKept,
+  type ListedSession,
+  type Revocation,
+  type RevocationPage,
+  type Session,
+  type SessionStore
+} from '../store.js'
 import { decodeRevocation, decodeSession, encodeRevocation, encodeSession } from './redis-values.js'
 import { spendUntil } from './spend-until.js'
 import { append, clock, index, replaceIf, spendAll, type Script } from './redis-scripts.js'
@@ -86,7 +94,7 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
     throw new errors.StoreUnavailableError('a session could not be ended: it kept changing')
   }
 
-  async function list (issuer: string, userId: string): Promise<Session[]> {
+  async function list (issuer: string, userId: string, limit: number): Promise<ListedSession[]> {
     const key = userKey(issuer, userId)
     const ids = stringsOf(await client.call('ZRANGE', key, 0, -1))
     const sessions = await Promise.all(ids.map(read))
@@ -94,6 +102,23 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
     if (gone.length > 0) await client.call('ZREM', key, ...gone)
     return sessions.filter(session => session !== null)
       .filter(session => !session.ended && session.issuer === issuer && session.userId === userId)
+      .sort((one, other) => one.createdAt - other.createdAt)
+      .slice(0, limit).map(({ identity, ...listed }) => listed)
+  }
+
+  async function revoke (revocations: readonly Revocation[]): Promise<void> {
+    if (revocations.length === 0) return
+    await run(append, [stream], [revocationsKept, ...revocations.map(encodeRevocation)])
+  }
+
+  async function revocationsAfter (cursor: string | null): Promise<RevocationPage> {
+    const found = listOf(await client.call('XRANGE', stream, cursor ?? '-', '+', 'COUNT', PAGE + 1)).map(listOf)
+    const ids = stringsOf(found.map(([id]) => id))
+    // The list does not hold the entry at the cursor: it is another list, or a long silence has gone by.
+    if (cursor !== null && ids[0] !== cursor) return await revocationsAfter(null)
+    const entries = cursor === null ? found : found.slice(1)
+    const revocations = entries.map(([, fields]) => decodeRevocation(listOf(fields)[1])).filter(entry => entry !== null)
+    return { revocations, cursor: ids.at(-1) ?? null }
   }
 
   return {
@@ -115,21 +140,12 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
       return await write(session)
     },
     list,
-    async end (ids) {
+    async end (ids, revocations) {
+      await revoke(revocations)
       await Promise.all(ids.map(endOne))
     },
-    async revoke (revocations) {
-      await run(append, [stream], [REVOCATIONS_KEPT, ...revocations.map(encodeRevocation)])
-    },
-    async revocations (cursor) {
-      const entries = listOf(
-        await client.call('XRANGE', stream, cursor === null ? '-' : `(${cursor}`, '+', 'COUNT', PAGE)
-      ).map(listOf)
-      const revocations = entries
-        .map(([, fields]) => decodeRevocation(listOf(fields)[1]))
-        .filter(entry => entry !== null)
-      return { revocations, cursor: stringsOf(entries.at(-1)).at(0) ?? cursor }
-    },
+    revoke,
+    revocations: revocationsAfter,
     async spend (keys) {
       const names = keys.map(({ key }) => spentKey(key))
       if (names.length === 0) return true
@@ -152,7 +168,7 @@ export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOp
 }
 
 function keptUntil ({ expiresAt }: Session): number {
-  return expiresAt + KEPT_AFTER_EXPIRY
+  return expiresAt + keptAfterExpiry
 }
 
 // Relative, so that a server whose clock is wrong does not make its rows vanish at once.

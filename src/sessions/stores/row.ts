@@ -1,4 +1,4 @@
-import type { Revocation, Session } from '../session-store.js'
+import type { ListedSession, Revocation, Session } from '../store.js'
 
 /**
  * A session out of what a database holds, checked member by member; null for anything else.
@@ -27,6 +27,14 @@ export function sessionOf (row: Readonly<Record<string, unknown>>): Session | nu
     ended,
     version
   }
+}
+
+/** The same without its identity. */
+export function listedOf (row: Readonly<Record<string, unknown>>): ListedSession | null {
+  const session = sessionOf({ ...row, identity: '' })
+  if (session === null) return null
+  const { identity, ...listed } = session
+  return listed
 }
 
 /** A revocation, checked likewise. */

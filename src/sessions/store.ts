@@ -53,15 +53,18 @@ export interface SpentKey {
   readonly expiresAt: number
 }
 
-/** How long a row outlives `expiresAt`: a refused token is told why, and the longest access token (86400 s) has ended. */
-export const KEPT_AFTER_EXPIRY = 86_400_000
+/** Milliseconds that a row outlives `expiresAt`: a refused token is told why, and the longest access token has ended. */
+export const keptAfterExpiry = 86_400_000
 
-/** How long a revocation has to be kept at least: the longest access token, and an hour for clocks that differ. */
-export const REVOCATIONS_KEPT = 90_000_000
+/** Milliseconds that a revocation is kept at least: the longest access token, and an hour for clocks that differ. */
+export const revocationsKept = 90_000_000
+
+/** A session as `list` answers it: an identity may be 16 KiB, and a user may have many sessions. */
+export type ListedSession = Omit<Session, 'identity'>
 
 /**
- * Where sessions live. The built-in stores are of this shape; one in an application's own database is five statements
- * on three tables. `sessionStoreConformance` of `fastify-token-exchange/testing` checks it.
+ * Where sessions live. The built-in stores are of this shape; one in an application's own database is a statement for
+ * each operation. `sessionStoreConformance` of `fastify-token-exchange/testing` checks it.
  *
  * An operation that cannot be done rejects, with whatever it likes: callers see 503. An operation may also hang:
  * each call has a deadline around it, and its late effect does no harm. Only `spend` should not take effect late.
@@ -76,17 +79,29 @@ export interface SessionStore {
    * Of many callers at once with the same version one gets true. `false` when it is gone, too.
    */
   replace (session: Session): Promise<boolean>
-  /** All sessions of a user that have not ended; those that expired less than {@link KEPT_AFTER_EXPIRY} ago too. */
-  list (issuer: string, userId: string): Promise<readonly Session[]>
-  /** Marks sessions as ended, whatever their version, which goes up by one. Unknown ids are passed over. */
-  end (ids: readonly string[]): Promise<void>
-  /** Appends to the list of revocations that every server reads; kept for {@link REVOCATIONS_KEPT}. */
+  /**
+   * Sessions of a user that have not ended, the oldest (`createdAt`) first, at most `limit` of them.
+   * Those that expired less than {@link keptAfterExpiry} ago are among them.
+   */
+  list (issuer: string, userId: string, limit: number): Promise<readonly ListedSession[]>
+  /**
+   * Appends to the list of revocations, as `revoke` does, and marks sessions as ended, whatever their version, which
+   * goes up by one: their identity is emptied. Passes over unknown ids, and over those that have ended, whose rows
+   * stay as they are. In one atomic step where the store can do that, else the list first: a session whose row goes
+   * on must not be forgotten by it. There are at most 1,000 ids.
+   */
+  end (ids: readonly string[], revocations: readonly Revocation[]): Promise<void>
+  /** Appends to the list of revocations that every server reads; kept for {@link revocationsKept}. */
   revoke (revocations: readonly Revocation[]): Promise<void>
-  /** What was appended after `cursor`, in order and without gaps; from the oldest that is kept on null. */
-  revocations (cursor: string | null): Promise<RevocationPage>
+  /**
+   * What was appended after `cursor`, in order and without gaps. From the oldest that is kept on null, and on a cursor
+   * that this list does not reach: it was restored to an earlier moment.
+   * @param since milliseconds: where reading begins on null, entries that expired before may be left out
+   */
+  revocations (cursor: string | null, since: number): Promise<RevocationPage>
   /** Spends all of `keys`, or none of them and answers false, because one had been spent: one atomic step. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
-  /** Deletes what is no longer needed: sessions {@link KEPT_AFTER_EXPIRY} after their end, spent keys, revocations. */
+  /** Deletes what is no longer needed: sessions {@link keptAfterExpiry} after their end, spent keys, revocations. */
   sweep (now: number): Promise<void>
   /** The store's clock, in milliseconds: servers whose own clocks differ agree on it. */
   now? (): Promise<number>
