@@ -1,6 +1,6 @@
 import { headerName, isDictionary, labelled, members, origin, printableKey, refused } from '../option-values.js'
 import { isLevel, levels, type Level } from '../permissions/level.js'
-import { isWellKnownSecret } from '../tokens/well-known-secrets.js'
+import { isWellKnownSecret } from '../options/well-known-secrets.js'
 import type { CorsOptions } from './cors.js'
 import type { CredentialHeaders } from './credentials.js'
 

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import { isWellKnownSecret } from '../tokens/well-known-secrets.js'
+import { isWellKnownSecret } from '../options/well-known-secrets.js'
 import type { SessionStore } from './store.js'
 import { memoryStore } from './stores/memory.js'
 

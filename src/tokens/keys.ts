@@ -1,7 +1,7 @@
 import { createHmac, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 import { errors } from '../errors.js'
-import { isWellKnownSecret } from './well-known-secrets.js'
+import { isWellKnownSecret } from '../options/well-known-secrets.js'
 
 /** RFC 7518, 3.1 and RFC 8037, 3.1: what access tokens can be signed with. */
 export type SigningAlgorithm = 'HS256' | 'ES256' | 'EdDSA' | 'RS256'
