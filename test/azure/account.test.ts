@@ -181,7 +181,7 @@ t.test('logout: a path of this server, the public one; without sessions nothing 
 
 t.test('a store that is down is 503', async t => {
   const store = memoryStore()
-  const { app, headers } = await loggedIn({ sessions: { store: { ...store, read: fail, revoke: fail } } })
+  const { app, headers } = await loggedIn({ sessions: { store: { ...store, read: fail, end: fail, revoke: fail } } })
   for (const url of ['/.auth/refresh', '/.auth/logout']) {
     const answer = await app.inject({ url, headers })
     t.equal(answer.statusCode, 503, url)
