@@ -21,7 +21,7 @@ const rooms = {
   // Of azure only its settings.ts, a reader of one value like those of option-values.
   options: [...words, 'option-values', 'logging', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
   administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
-  azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'routes', 'redirect'],
+  azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'routes'],
   routes: [...words, 'logging', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
   testing: [...words, 'http', 'sessions']
 }
@@ -29,7 +29,7 @@ const hall = ['plugin', 'index']
 const allRooms = [...Object.keys(rooms), ...hall]
 
 // Rooms that know nothing of the framework (types aside).
-const withoutFastify = ['errors', 'identity', 'strict-json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token']
+const withoutFastify = ['errors', 'identity', 'strict-json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token', 'exchange/redirect-flow']
 
 function ban (room, allowed) {
   const closed = allRooms.filter(other => other !== room && !allowed.includes(other))

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import {
-  accountRoutes,
   dialectCors,
   prepareApplication,
   registerDialect,
@@ -218,10 +217,12 @@ async function registerRoutes (
       if (dialect === null) followErrorHandler(scope, app)
       else renderErrors(scope, app)
       if (dialect !== null) {
-        accountRoutes(scope, {
+        await registerDialect(scope, {
           ...parts,
-          dialect,
+          destinations: dialect,
           issuer,
+          keys,
+          names: [...providers.keys()],
           requireUser: app.requireUser(),
           readCredentials: createCredentialReader(headers),
           config
@@ -230,7 +231,6 @@ async function registerRoutes (
       if (sessions !== null) registerSessionRoutes(scope, sessions, app.requireUser(), config)
       if (providers.size === 0) return
       if (dialect === null) loginRoute(scope, exchange, config)
-      else await registerDialect(scope, { dialect, issuer, keys, exchange, nonces, names: providers.keys(), config })
       nonceRoute(scope, nonces, config)
     },
     { prefix }

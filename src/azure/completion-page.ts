@@ -1,4 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { policyWith, type Page } from '../routes/redirect.js'
+
+/** A page without content, whose URL is what matters. */
+export const emptyPage: Page = { html: '<!DOCTYPE html><title>Login</title>', policy: policyWith("'none'") }
 
 /** What the page posts to its opener. */
 export interface Completed {
@@ -6,11 +10,6 @@ export interface Completed {
   oauth: object | null
   error: string | null
 }
-
-export interface Page { html: string, policy: string }
-
-/** A page without content, whose URL is what matters. */
-export const emptyPage: Page = { html: '<!DOCTYPE html><title>Login</title>', policy: policyWith("'none'") }
 
 /** The page in a popup that hands the login to the page that opened it, of this origin and no other. */
 export function completionPage (completed: Completed, origin: string): Page {
@@ -22,16 +21,10 @@ export function completionPage (completed: Completed, origin: string): Page {
   }
 }
 
-function policyWith (scripts: string): string {
-  return `default-src 'none'; script-src ${scripts}; base-uri 'none'; frame-ancestors 'none'; form-action 'none'`
-}
-
-const dangerous = /[<>&\u2028\u2029]/g
-
 /** A string literal of JavaScript that cannot leave its script (HTML Standard, 4.12.1.3) nor its line (ECMA-262 before 2019). */
 function literal (text: string): string {
   return JSON.stringify(text).replace(
-    dangerous,
+    /[<>&\u2028\u2029]/g,
     character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   )
 }

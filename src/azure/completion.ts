@@ -1,3 +1,6 @@
+import type { FastifyReply } from 'fastify'
+import { sendPage } from '../routes/redirect.js'
+import { completionPage } from './completion-page.js'
 import { allowedOrigin, allowedUri, readRedirectUri, refused, type Destinations } from './destinations.js'
 
 /** How a login by redirect ends, as asked for at its start. */
@@ -58,4 +61,33 @@ const sha256 = /^[A-Za-z0-9_/+ -]{43}=?$/
 
 function only (query: URLSearchParams, name: string, value: string): void {
   if (query.has(name) && query.get(name) !== value) throw refused(`${name} can only be ${value}`)
+}
+
+/** What a login by redirect came to: the login answer, a one-time code for it, or what went wrong. */
+export type Outcome = { token: object } | { code: string } | { error: string }
+
+/** Ends it in the form asked for. @param doneUrl where it ends when nothing else was asked for */
+export function complete (
+  completion: Completion,
+  outcome: Outcome,
+  doneUrl: string,
+  reply: FastifyReply
+): FastifyReply {
+  if (completion.form === 'page') return sendPage(completionPage(completed(outcome), completion.origin), reply)
+  const uri = completion.form === 'done' ? doneUrl : completion.uri
+  return reply.redirect(`${uri}#${fragment(outcome)}`, 302)
+}
+
+function completed (outcome: Outcome): Parameters<typeof completionPage>[0] {
+  return {
+    type: 'LoginCompleted',
+    oauth: 'token' in outcome ? outcome.token : null,
+    error: 'error' in outcome ? outcome.error : null
+  }
+}
+
+function fragment (outcome: Outcome): string {
+  if ('token' in outcome) return `token=${encodeURIComponent(JSON.stringify(outcome.token))}`
+  if ('code' in outcome) return `authorization_code=${encodeURIComponent(outcome.code)}`
+  return `error=${encodeURIComponent(outcome.error)}`
 }

@@ -1,19 +1,16 @@
-import type { FastifyInstance } from 'fastify'
-import type { Exchange } from '../exchange/exchange.js'
+import type { FastifyCorsOptions } from '@fastify/cors'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import type { Nonces } from '../exchange/nonces.js'
-import { createFlows } from '../redirect/flow.js'
-import { createSeals } from '../redirect/seals.js'
+import { createOneTimeCodes } from '../exchange/one-time-codes.js'
+import { createFlowCookie, createRedirectFlows } from '../exchange/redirect-flow.js'
+import { createSeals } from '../exchange/seals.js'
+import type { CorsOptions, CorsPolicy } from '../guards/cors.js'
 import type { ServerKey } from '../tokens/keys.js'
-import { acceptBodylessDelete } from './bodyless.js'
-import { createFlowCookie } from './flow-cookie.js'
+import { accountRoutes, type AccountParts } from './account.js'
 import { clientDirectedLogin } from './login.js'
-import { createOneTimeCodes } from './one-time-codes.js'
-import { serviceDirectedLogin } from './redirect-login.js'
-import { noteErrorHandlers } from './refusals.js'
-import type { Dialect } from './settings.js'
+import { serviceDirectedLogin, type RedirectLoginParts } from './redirect-login.js'
+import { noteErrorHandlers, refuseWith401 } from './refusals.js'
 
-export { accountRoutes } from './account.js'
-export { dialectCors } from './cors.js'
 export { renderErrors, turnAway } from './refusals.js'
 
 /** What the dialect asks of the application's scope. */
@@ -22,27 +19,77 @@ export function prepareApplication (app: FastifyInstance): void {
   acceptBodylessDelete(app)
 }
 
-export interface DialectParts {
-  dialect: Dialect
-  issuer: string
+export interface DialectParts extends AccountParts, Omit<RedirectLoginParts, 'flows' | 'cookie' | 'codes'> {
   keys: readonly ServerKey[]
-  exchange: Exchange
   nonces: Nonces
   /** Names of the providers. */
-  names: Iterable<string>
-  /** `config` of the routes. */
-  config: object
+  names: readonly string[]
 }
 
-/** The logins of the dialect, in a scope that is fit for own routes. */
-export async function registerDialect (scope: FastifyInstance, { names, keys, ...parts }: DialectParts): Promise<void> {
-  const { issuer, exchange, config } = parts
-  const seals = createSeals(keys.flatMap(({ signWith }) => signWith ?? []), issuer)
-  await scope.register(async login => { clientDirectedLogin(login, exchange, names, config) })
-  serviceDirectedLogin(scope, {
-    ...parts,
-    flows: createFlows(seals),
-    codes: createOneTimeCodes(seals),
-    cookie: createFlowCookie(issuer)
+/** The routes of the dialect, in a scope that is fit for own routes. */
+export async function registerDialect (scope: FastifyInstance, { keys, ...parts }: DialectParts): Promise<void> {
+  await scope.register(async dialect => {
+    dialect.addHook('onRoute', route => acceptTrailingSlash(dialect, route))
+    refuseWith401(dialect)
+    accountRoutes(dialect, parts)
+    if (parts.names.length === 0) return
+    await dialect.register(async login => { clientDirectedLogin(login, parts) })
+    const seals = createSeals(keys.flatMap(({ signWith }) => signWith ?? []), parts.issuer)
+    serviceDirectedLogin(dialect, {
+      ...parts,
+      flows: createRedirectFlows(seals),
+      codes: createOneTimeCodes(seals),
+      cookie: createFlowCookie(parts.issuer)
+    })
   })
+}
+
+/** Clients write paths with and without one trailing slash. A router may ignore it anyway. */
+function acceptTrailingSlash (scope: FastifyInstance, { url, routePath, ...route }: RouteOptions & { routePath: string }): void {
+  const { ignoreTrailingSlash, routerOptions } = scope.initialConfig
+  const isIgnored = ignoreTrailingSlash === true || routerOptions?.ignoreTrailingSlash === true
+  if (!isIgnored && !url.endsWith('/')) scope.route({ ...route, url: `${routePath}/` })
+}
+
+/**
+ * Cross-origin answers as the original's: `OPTIONS` is answered to anybody, whatever headers are asked for are
+ * allowed; what an answer may show is said to the listed origins only.
+ */
+export function dialectCors ({ origins }: CorsOptions): CorsPolicy {
+  return {
+    delegator (request, callback) {
+      const { origin } = request.headers
+      const isListed = origin !== undefined && origins.includes(origin)
+      callback(null, { ...common, origin: [...origins], ...(isListed && { exposedHeaders }) })
+    }
+  }
+}
+
+const exposedHeaders = ['Link', 'ETag', 'Location', 'WWW-Authenticate', 'Retry-After']
+const common: FastifyCorsOptions = {
+  methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
+  maxAge: 300,
+  strictPreflight: false
+}
+
+/**
+ * Some clients send `Content-Type: application/json` with every call. Fastify parses the body of a DELETE that has
+ * this header, and refuses the empty one; without the header it knows that there is no body.
+ */
+function acceptBodylessDelete (app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.method === 'DELETE' && request.headers['content-type'] !== undefined && hasNoBody(request)) {
+      delete request.headers['content-type']
+    }
+    done()
+  })
+}
+
+function hasNoBody ({ headers, raw }: FastifyRequest): boolean {
+  if (headers['transfer-encoding'] !== undefined) return false
+  if (headers['content-length'] !== undefined) return headers['content-length'] === '0'
+  if (raw.httpVersionMajor < 2) return true
+  // RFC 9113, 8.1: a body may come without either header; there is none where the stream ends with the headers.
+  const stream: unknown = Reflect.get(raw, 'stream')
+  return typeof stream === 'object' && stream !== null && Reflect.get(stream, 'endAfterHeaders') === true
 }

@@ -1,14 +1,26 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { codeOf, TokenExchangeError } from '../errors.js'
+import { codeOf, errors, reasonOf, TokenExchangeError } from '../errors.js'
 import { retryAfter, type TurnAway } from '../guards/refuse.js'
 
-/** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. @param statuses that are refusals */
-export function asRefusal (thrown: unknown, statuses: readonly number[] = [403, 404]): unknown {
+/** A session that has ended, found where a client shows an access token of it. */
+const ended: ReadonlySet<string> = new Set([
+  errors.SessionExpiredError.code,
+  errors.SessionRevokedError.code,
+  errors.RefreshInvalidError.code
+])
+
+/** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. */
+function asRefusal (thrown: unknown): unknown {
   const code = codeOf(thrown)
-  if (!(thrown instanceof Error) || code === undefined || !statuses.includes(statusOf(thrown))) return thrown
-  const reason: unknown = Reflect.get(thrown, 'reason')
-  return new TokenExchangeError(code, 401, thrown.message, typeof reason === 'string' ? reason : undefined, {
-    cause: thrown
+  if (!(thrown instanceof Error) || code?.startsWith('AUTH_ERR_') !== true) return thrown
+  if (![403, 404].includes(statusOf(thrown)) && !ended.has(code)) return thrown
+  return new TokenExchangeError(code, 401, thrown.message, reasonOf(thrown), { cause: thrown })
+}
+
+/** Hands on the errors of the scope, refusals as 401. */
+export function refuseWith401 (scope: FastifyInstance): void {
+  scope.setErrorHandler(thrown => {
+    throw asRefusal(thrown)
   })
 }
 

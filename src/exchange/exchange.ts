@@ -19,6 +19,9 @@ export interface ExchangeProvider extends SingleUsePolicy {
   readonly redirection: Redirection | null
 }
 
+/** One that browsers can be sent to. */
+export interface RedirectProvider extends SingleUsePolicy { readonly redirection: Redirection }
+
 export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>
   lookup: GuardedLookup
@@ -34,8 +37,10 @@ export interface Exchange {
   provider (name: string): ExchangeProvider
   /** Verifies the grant, asks what its identity may do here, and answers with an access token. */
   login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
-  /** The same checks and lookup for a browser that came back from the provider. */
-  redeem (provider: ExchangeProvider, answer: AuthorizationAnswer, request: FastifyRequest): Promise<Proven>
+  /** The same checks of a browser that came back from the provider; its nonce is spent, as its code is. */
+  redeem (provider: RedirectProvider, answer: AuthorizationAnswer, log: FastifyBaseLogger): Promise<Verified>
+  /** Asks what an identity may do here. */
+  admit (verified: Verified, request: FastifyRequest): Promise<Proven>
   /** Answers with an access token. */
   issue (proven: Proven, request: FastifyRequest): Promise<TokenAnswer>
 }
@@ -58,16 +63,15 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
   }
 
   async function redeem (
-    provider: ExchangeProvider,
+    provider: RedirectProvider,
     answer: AuthorizationAnswer,
-    request: FastifyRequest
-  ): Promise<Proven> {
-    if (provider.redirection === null) throw new errors.ProviderUnknownError('no login by redirect')
+    log: FastifyBaseLogger
+  ): Promise<Verified> {
     const grant: AuthorizationGrant = { type: 'authorization_code', token: answer.code, nonce: answer.nonce }
     singleUse.admit(provider, grant)
-    const proven = await admit(await provider.redirection.redeem(answer, request.log), request)
-    await singleUse.spend(provider, grant, proven.identity)
-    return proven
+    const verified = await provider.redirection.redeem(answer, log)
+    await singleUse.spend(provider, grant, verified.identity)
+    return verified
   }
 
   async function admit ({ identity, providerTokens }: Verified, request: FastifyRequest): Promise<Proven> {
@@ -89,5 +93,5 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     }
   }
 
-  return { provider, login, redeem, issue: (proven, request) => begin(proven, request.log, async () => {}) }
+  return { provider, login, redeem, admit, issue: (proven, request) => begin(proven, request.log, async () => {}) }
 }

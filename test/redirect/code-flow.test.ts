@@ -6,27 +6,27 @@ import { github } from '../../src/providers/github.js'
 import { google } from '../../src/providers/google.js'
 import { microsoft } from '../../src/providers/microsoft.js'
 import { oidc } from '../../src/providers/oidc.js'
-import { createFlows } from '../../src/redirect/flow.js'
-import { createSeals } from '../../src/redirect/seals.js'
+import { createRedirectFlows } from '../../src/exchange/redirect-flow.js'
+import { createSeals } from '../../src/exchange/seals.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())
 const redirectUri = 'https://api.example.com/login/x'
-const flows = createFlows(createSeals(['a'.repeat(40)], 'https://api.example.com'))
+const flows = createRedirectFlows(createSeals(['a'.repeat(40)], 'https://api.example.com'))
 const rejected = 'AUTH_ERR_GRANT_REJECTED'
 const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 
 /** To the provider's page and back; what is redeemed with `changes`. */
 async function roundTrip (provider: IdentityProvider, changes: object = {}, before = () => {}): Promise<string> {
-  const { request, sealed } = await flows.begin({ provider: 'x', redirectUri, completion: null, nonce: 'a-nonce' })
+  const { request, sealed } = await flows.begin({ provider: 'x', redirectUri, asked: null, nonce: 'a-nonce' })
   const page = await fetch(await provider.authorizationUrl?.(request) ?? '', { redirect: 'manual' })
-  const { answer } = await flows.resume(
+  const returned = await flows.resume(
     sealed,
     { provider: 'x', redirectUri },
     new URL(page.headers.get('location') ?? '').searchParams
   )
-  if (answer === null) return 'refused'
+  const answer = returned.answer()
   before()
   try {
     const identity = await provider.redeem?.({ ...answer, ...changes }, { signal: AbortSignal.timeout(5000) })
