@@ -13,23 +13,23 @@ const rooms = {
   permissions: [...words, 'deadline'],
   tokens: [...words, 'permissions'],
   sessions: [...words, 'permissions', 'tokens', 'deadline'],
-  exchange: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
+  login: [...words, 'permissions', 'tokens', 'sessions', 'deadline'],
   guards: [...words, 'option-values', 'permissions', 'tokens', 'sessions'],
   'option-values': words,
   logging: [...words, 'option-values'],
   redirect: [...words, 'http'],
   // Of azure only its settings.ts, a reader of one value like those of option-values.
   options: [...words, 'option-values', 'logging', 'permissions', 'tokens', 'sessions', 'guards', 'azure'],
-  administration: [...words, 'permissions', 'tokens', 'sessions', 'guards'],
-  azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'routes'],
-  routes: [...words, 'logging', 'permissions', 'tokens', 'sessions', 'exchange', 'guards', 'options'],
+
+  azure: [...words, 'option-values', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
+  routes: [...words, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'options'],
   testing: [...words, 'http', 'sessions']
 }
 const hall = ['plugin', 'index']
 const allRooms = [...Object.keys(rooms), ...hall]
 
 // Rooms that know nothing of the framework (types aside).
-const withoutFastify = ['errors', 'identity', 'strict-json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token', 'exchange/redirect-flow']
+const withoutFastify = ['errors', 'identity', 'strict-json', 'deadline', 'http', 'redirect', 'providers', 'permissions', 'tokens/claims', 'guards/decide', 'sessions/refresh-token', 'login/redirect-flow']
 
 function ban (room, allowed) {
   const closed = allRooms.filter(other => other !== room && !allowed.includes(other))

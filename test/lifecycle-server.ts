@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import Fastify from 'fastify'
 import { tokenExchange } from '../src/plugin.js'
 import { google } from '../src/providers/google.js'
-import type { TokenExchangeOptions } from '../src/options.js'
+import type { TokenExchangeOptions } from '../src/options/options.js'
 import { issuer, ownProvider, secret } from './routes/login-server.js'
 
 const [hangs = '', handler, jwks = 'http://127.0.0.1:9'] = process.argv.slice(2)

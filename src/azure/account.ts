@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { Renewal } from '../exchange/refresh.js'
+import type { Renewal } from '../login/refresh.js'
 import type { Credentials } from '../guards/credentials.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { User } from '../tokens/claims.js'

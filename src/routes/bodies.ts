@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
-import type { Members } from '../exchange/grant.js'
+import type { Members } from '../login/grant.js'
 import { decodeUtf8, isObject, parseMembers } from '../strict-json.js'
 
 /** A parsed body, without a prototype: a client's `__proto__` is a member like any other. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { Exchange } from '../exchange/exchange.js'
-import { readGrant } from '../exchange/grant.js'
+import type { Exchange } from '../login/login.js'
+import { readGrant } from '../login/grant.js'
 import { bodyLimit, membersOf } from './bodies.js'
 
 /** `POST /login/:provider`: the exchange. */

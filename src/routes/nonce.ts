@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { Nonces } from '../exchange/nonces.js'
+import type { Nonces } from '../login/nonces.js'
 import { bodyLimit } from './bodies.js'
 
 /** `POST /nonce`: a nonce of this server, for a login at a provider that asks for one. */

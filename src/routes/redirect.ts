@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { Exchange, RedirectProvider } from '../exchange/exchange.js'
-import type { Nonces } from '../exchange/nonces.js'
-import type { FlowCookie, RedirectFlows } from '../exchange/redirect-flow.js'
-import type { Verified } from '../exchange/verified-identity.js'
+import type { Exchange, RedirectProvider } from '../login/login.js'
+import type { Nonces } from '../login/nonces.js'
+import type { FlowCookie, RedirectFlows } from '../login/redirect-flow.js'
+import type { Verified } from '../login/verified-identity.js'
 
 /** How one kind of login by redirect ends. The way there is the same for all. */
 export interface Ending<Asked> {

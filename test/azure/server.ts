@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { IdentityProvider } from '../../src/identity.js'
-import type { TokenExchangeOptions } from '../../src/options.js'
+import type { TokenExchangeOptions } from '../../src/options/options.js'
 import { tokenExchange } from '../../src/plugin.js'
 import { logStream, ownProvider } from '../routes/login-server.js'
 

@@ -6,8 +6,8 @@ import { github } from '../../src/providers/github.js'
 import { google } from '../../src/providers/google.js'
 import { microsoft } from '../../src/providers/microsoft.js'
 import { oidc } from '../../src/providers/oidc.js'
-import { createRedirectFlows } from '../../src/exchange/redirect-flow.js'
-import { createSeals } from '../../src/exchange/seals.js'
+import { createRedirectFlows } from '../../src/login/redirect-flow.js'
+import { createSeals } from '../../src/login/seals.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 
 const idp = await startIdentityServer()

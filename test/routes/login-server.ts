@@ -6,7 +6,7 @@ import Fastify, {
   type LightMyRequestResponse
 } from 'fastify'
 import { tokenExchange } from '../../src/plugin.js'
-import type { TokenExchangeOptions } from '../../src/options.js'
+import type { TokenExchangeOptions } from '../../src/options/options.js'
 import type { AuthorizationGrant, IdentityProvider, VerifiedIdentity, VerifyContext } from '../../src/identity.js'
 
 export const issuer = 'https://api.example.com'

@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import type { TokenExchangeOptions } from '../../src/options.js'
+import type { TokenExchangeOptions } from '../../src/options/options.js'
 import { tokenExchange } from '../../src/plugin.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'

@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
-import { createSeals } from '../../src/exchange/seals.js'
+import { createSeals } from '../../src/login/seals.js'
 
 const issuer = 'https://api.example.com'
 const [first, second] = ['a'.repeat(40), 'b'.repeat(40)]

@@ -6,7 +6,7 @@ import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 import { userIdOf, type Mint, type Proven } from './mint.js'
 import type { SingleUse, SingleUsePolicy } from './single-use.js'
-import type { Redirection, Verification } from './verification.js'
+import type { Redirection, Verification } from './ask-provider.js'
 import type { Verified } from './verified-identity.js'
 
 export type { Proven } from './mint.js'

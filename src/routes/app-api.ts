@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { errors } from './errors.js'
-import type { Authenticator } from './guards/authenticate.js'
-import { readPermissions, type Permissions } from './permissions/permissions.js'
-import type { Sessions } from './sessions/sessions.js'
-import type { User } from './tokens/claims.js'
-import type { Issuer, TokenAnswer } from './tokens/issuer.js'
+import { errors } from '../errors.js'
+import type { Authenticator } from '../guards/authenticate.js'
+import { readPermissions, type Permissions } from '../permissions/permissions.js'
+import type { Sessions } from '../sessions/sessions.js'
+import type { User } from '../tokens/claims.js'
+import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 
 /** `app.tokenExchange`: access tokens for the application's own code. */
 export interface TokenExchange {

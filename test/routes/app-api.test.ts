@@ -2,9 +2,9 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mock } from 'node:test'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import type { TokenExchangeOptions } from '../src/options.js'
-import { tokenExchange } from '../src/plugin.js'
-import { decodeClaims, issuer, loginServer, ownProvider, secret } from './routes/login-server.js'
+import type { TokenExchangeOptions } from '../../src/options/options.js'
+import { tokenExchange } from '../../src/plugin.js'
+import { decodeClaims, issuer, loginServer, ownProvider, secret } from './login-server.js'
 
 const pair = generateKeyPairSync('ed25519')
 const privateKey = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
