@@ -14,13 +14,27 @@ export class ServerClosing extends DeadlineExceeded {
   }
 }
 
-/** By its name: as CommonJS, the package's entries each have a copy of the class. */
-export function isServerClosing (reason: unknown): boolean {
-  return reason instanceof Error && reason.name === 'ServerClosing'
-}
-
 /** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more than they. */
 export interface Deadline { readonly signal: AbortSignal }
+
+/**
+ * For whom a provider is asked, beside the signal that ends the asking. By registered symbols, as the package's entries
+ * each have a copy of this file in CommonJS; and a provider that hands on a copy of its context hands this on too.
+ */
+export const server: unique symbol = Symbol.for('fastify-token-exchange:server')
+
+export interface Asking {
+  readonly signal: AbortSignal
+  readonly [server]?: {
+    /** Takes one of the places at this provider, once; before somebody is called or waited for. @throws errors.OverloadedError */
+    enter (): void
+    /** Aborted when the server closes: the end of what goes on behind a request. */
+    readonly closing: AbortSignal
+  }
+}
+
+/** Marks a function that asks a provider and enters by itself, should it have to ask: for all others it is done before. */
+export const entersByItself: unique symbol = Symbol.for('fastify-token-exchange:enters-by-itself')
 
 /** Work that somebody else does (a provider, an application's lookup), each within a total time. */
 export interface Deadlines {
@@ -32,20 +46,22 @@ export interface Deadlines {
   /** Aborts all that runs; what starts later is aborted at once. */
   close (): void
   isClosed (): boolean
+  /** Aborted by `close`. Who listens to it has to stop: it lives as long as the server. */
+  readonly closing: AbortSignal
 }
 
 // A plain set of what to end: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20,
 // and a listener on each signal would cost more than all the rest.
 export function createDeadlines (): Deadlines {
   const running = new Set<(reason: DeadlineExceeded) => void>()
-  let closed = false
+  const closing = new AbortController()
 
   function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const controller = new AbortController()
       const timer = setTimeout(() => end(new DeadlineExceeded(`not done within ${milliseconds} ms`)), milliseconds)
       running.add(end)
-      if (closed) end(new ServerClosing())
+      if (closing.signal.aborted) end(new ServerClosing())
       new Promise<T>(resolve => resolve(work(controller))).then(
         answer => { forget(); resolve(answer) },
         error => { forget(); reject(error) }
@@ -65,9 +81,9 @@ export function createDeadlines (): Deadlines {
   }
 
   function close (): void {
-    closed = true
+    closing.abort(new ServerClosing())
     for (const end of running) end(new ServerClosing())
   }
 
-  return { within, close, isClosed: () => closed }
+  return { within, close, isClosed: () => closing.signal.aborted, closing: closing.signal }
 }

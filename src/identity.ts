@@ -82,7 +82,7 @@ export interface IdentityProvider {
    */
   verify (grant: AuthorizationGrant, context: VerifyContext): Promise<VerifiedIdentity>
   /** Where a browser is sent to log in: with `redeem`, a provider that offers logins by redirect. */
-  authorizationUrl? (request: AuthorizationRequest): string | Promise<string>
+  authorizationUrl? (request: AuthorizationRequest, context?: VerifyContext): string | Promise<string>
   /** Redeems the code that the browser brought back, and verifies whom it speaks of. @throws as `verify` */
   redeem? (answer: AuthorizationAnswer, context: VerifyContext): Promise<VerifiedIdentity>
 }

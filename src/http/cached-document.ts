@@ -1,22 +1,24 @@
-import { isServerClosing } from '../deadline.js'
-import { codeOf, errors } from '../errors.js'
+import { server, type Asking } from '../deadline.js'
+import { errors, reasonOf } from '../errors.js'
 import { requestJson, withinTotalTime } from './client.js'
 
-const SECOND = 1000
-const FRESH = 600 * SECOND
-const STALE = 24 * 3600 * SECOND
-const COOL_DOWN = 30 * SECOND
-/** How long a login that has a usable older copy waits for a newer one. */
-const PATIENCE = SECOND / 2
+const second = 1000
+const fresh = 600 * second
+const stale = 24 * 3600 * second
+const coolDown = 30 * second
 
-interface Copy<T> { value: T, fetchedAt: number, etag: string | undefined }
+interface Copy<T> { readonly value: T, readonly fetchedAt: number, readonly etag: string | undefined }
 
-interface Flight { readonly landed: Promise<void>, readonly controller: AbortController, waiting: number }
+/** A fetch on its way, and the ends of the servers that want it. */
+interface Flight { readonly landed: Promise<void>, readonly board: (closing: AbortSignal | undefined) => void }
+
+const noFailures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
 
 /**
- * One document of a provider, kept in memory: younger than 10 minutes where the provider can be reached, up to 24
- * hours old while it is down. One fetch at a time, which no caller's deadline ends, but the close of the last server
- * that waits for it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one fetch in 30 s.
+ * One document of a provider, kept in memory: fetched anew behind whoever finds it older than 10 minutes, and of use
+ * for 24 hours while the provider is down. One fetch at a time, which no caller's deadline ends, but the close of the
+ * last server that wants it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one fetch
+ * in 30 s.
  */
 export class CachedDocument<T> {
   readonly #url: string
@@ -24,7 +26,7 @@ export class CachedDocument<T> {
   #copy: Copy<T> | undefined
   #fetches = 0
   #missedAt = -Infinity
-  #failures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
+  #failures = noFailures
   #flight: Flight | undefined
 
   /** @param read makes the value of the body, and throws when it is not what was expected: a failed fetch */
@@ -34,89 +36,101 @@ export class CachedDocument<T> {
   }
 
   /**
-   * What `pick` finds in the document, looking again in a newer copy before it answers undefined.
+   * What `pick` finds in the document: at once where it is in the copy at hand, else in a newer one, or undefined.
    *
    * @throws errors.ProviderUnavailableError when there is no copy, or the copy may be outdated and a fetch failed
+   * @throws errors.OverloadedError when it has to be waited for, and too many wait
    */
-  async find<Found> (pick: (value: T) => Found | undefined, signal: AbortSignal): Promise<Found | undefined> {
-    const fetchesBefore = this.#fetches
-    const found = pick(await this.#current(signal))
-    if (found !== undefined) return found
-    if (this.#fetches > fetchesBefore) this.#missedAt = Date.now()
-    return pick(await this.#newest(signal))
+  find<Found> (pick: (value: T) => Found | undefined, context: Asking): Found | Promise<Found | undefined> {
+    const copy = this.#usableCopy()
+    const found = copy === undefined ? undefined : pick(copy.value)
+    if (copy === undefined || found === undefined) return this.#search(pick, context)
+    if (!isWithin(copy.fetchedAt, fresh) && !this.#isBackingOff()) this.#fly(context)
+    return found
   }
 
-  async #current (signal: AbortSignal): Promise<T> {
-    const older = this.#copyWithin(STALE)
-    if (this.#copyWithin(FRESH) === undefined && !this.#isBackingOff()) {
-      await this.#waitForFetch(signal, older === undefined ? undefined : PATIENCE)
-    }
-    return this.#orUnavailable(this.#copyWithin(STALE))
+  async #search<Found> (pick: (value: T) => Found | undefined, context: Asking): Promise<Found | undefined> {
+    const isCoolingDown = this.#failures.count === 0 && isWithin(this.#missedAt, coolDown)
+    if (isCoolingDown && this.#flight === undefined && this.#usableCopy() !== undefined) return undefined
+    if (this.#isBackingOff()) throw this.#unavailable()
+    context[server]?.enter()
+    if (this.#copy !== undefined) this.#missedAt = Date.now()
+    const fetches = this.#fetches
+    await settled(this.#fly(context).landed, context.signal)
+    if (this.#copy === undefined || this.#fetches === fetches) throw this.#unavailable()
+    const found = pick(this.#copy.value)
+    if (found === undefined) this.#missedAt = Date.now()
+    return found
   }
 
-  async #newest (signal: AbortSignal): Promise<T> {
-    const isCoolingDown = this.#failures.count === 0 && isWithin(this.#missedAt, COOL_DOWN)
-    if (!isCoolingDown && !this.#isBackingOff()) {
-      this.#missedAt = Date.now()
-      const fetchesBefore = this.#fetches
-      await this.#waitForFetch(signal)
-      if (this.#fetches === fetchesBefore) return this.#orUnavailable(undefined)
-    }
-    return this.#orUnavailable(this.#failures.count === 0 ? this.#copy : undefined)
+  #usableCopy (): Copy<T> | undefined {
+    return this.#copy !== undefined && isWithin(this.#copy.fetchedAt, stale) ? this.#copy : undefined
   }
 
-  async #waitForFetch (signal: AbortSignal, patience?: number): Promise<void> {
-    const flight = this.#flight ??= this.#takeOff()
-    flight.waiting++
-    await settled(flight.landed, signal, patience)
-    flight.waiting--
-    if (flight.waiting === 0 && isServerClosing(signal.reason)) flight.controller.abort(signal.reason)
+  #isBackingOff (): boolean {
+    const { count, lastAt } = this.#failures
+    return count > 0 && isWithin(lastAt, Math.min(2 ** (count - 1), 30) * second)
+  }
+
+  #unavailable (): Error {
+    return new errors.ProviderUnavailableError(this.#failures.reason)
+  }
+
+  #fly (context: Asking): Flight {
+    this.#flight ??= this.#takeOff()
+    this.#flight.board(context[server]?.closing)
+    return this.#flight
   }
 
   #takeOff (): Flight {
     const controller = new AbortController()
+    const { board, disembark } = passengers(controller)
     const landed = withinTotalTime(signal => this.#fetch(signal), controller)
       .catch(error => {
-        this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonOf(error) }
+        this.#failures = { count: this.#failures.count + 1, lastAt: Date.now(), reason: reasonFor(error) }
       })
       .finally(() => {
         this.#flight = undefined
+        disembark()
       })
-    return { landed, controller, waiting: 0 }
+    return { landed, board }
   }
 
   async #fetch (signal: AbortSignal): Promise<void> {
     const known = this.#copy
     const { status, headers, body } = await requestJson(this.#url, {
-      signal,
+      context: { signal },
       ...(known?.etag !== undefined && { headers: { 'if-none-match': known.etag } })
     })
     if (status === 304 && known !== undefined) {
       this.#copy = { ...known, fetchedAt: Date.now() }
     } else {
       if (status !== 200) throw new errors.ProviderUnavailableError(`status ${status}`)
-      this.#copy = {
-        value: this.#read(body),
-        fetchedAt: Date.now(),
-        etag: typeof headers.etag === 'string' ? headers.etag : undefined
-      }
+      const etag = typeof headers.etag === 'string' ? headers.etag : undefined
+      this.#copy = { value: this.#read(body), fetchedAt: Date.now(), etag }
     }
     this.#fetches++
-    this.#failures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
+    this.#failures = noFailures
+  }
+}
+
+/** Ends a flight when all servers that boarded it have closed. One that says nothing of its end stays. */
+function passengers (flight: AbortController): { board: Flight['board'], disembark: () => void } {
+  const servers = new Set<AbortSignal | undefined>()
+
+  function endIfDeserted (): void {
+    if ([...servers].every(closing => closing?.aborted === true)) flight.abort()
   }
 
-  #copyWithin (span: number): Copy<T> | undefined {
-    return this.#copy !== undefined && isWithin(this.#copy.fetchedAt, span) ? this.#copy : undefined
-  }
-
-  #isBackingOff (): boolean {
-    const { count, lastAt } = this.#failures
-    return count > 0 && isWithin(lastAt, Math.min(2 ** (count - 1), 30) * SECOND)
-  }
-
-  #orUnavailable (copy: Copy<T> | undefined): T {
-    if (copy === undefined) throw new errors.ProviderUnavailableError(this.#failures.reason)
-    return copy.value
+  return {
+    board (closing) {
+      servers.add(closing)
+      closing?.addEventListener('abort', endIfDeserted)
+      if (closing?.aborted === true) endIfDeserted()
+    },
+    disembark () {
+      for (const closing of servers) closing?.removeEventListener('abort', endIfDeserted)
+    }
   }
 }
 
@@ -126,23 +140,17 @@ function isWithin (since: number, span: number): boolean {
   return age >= 0 && age < span
 }
 
-function reasonOf (error: unknown): string {
-  const reason: unknown =
-    codeOf(error) === errors.ProviderUnavailableError.code && error instanceof Error
-      ? Reflect.get(error, 'reason')
-      : undefined
-  return typeof reason === 'string' ? reason : 'the document is not what it should be'
+function reasonFor (error: unknown): string {
+  return reasonOf(error) ?? 'the document is not what it should be'
 }
 
-/** Waits until the work is done, the caller's signal aborts, or `patience` milliseconds are over. Never rejects. */
-async function settled (work: Promise<void>, signal: AbortSignal, patience?: number): Promise<void> {
+/** Waits until the work is done or the caller's signal aborts. Never rejects. */
+async function settled (work: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return
   await new Promise<void>(resolve => {
-    const timer = patience === undefined ? undefined : setTimeout(done, patience)
     signal.addEventListener('abort', done, { once: true })
     work.then(done, done)
     function done (): void {
-      clearTimeout(timer)
       signal.removeEventListener('abort', done)
       resolve()
     }

@@ -1,4 +1,5 @@
 import { Agent } from 'undici'
+import { server, type Asking } from '../deadline.js'
 import { codeOf, errors } from '../errors.js'
 import { decodeUtf8, parseJson } from '../strict-json.js'
 import { wholeAnswer, type WholeAnswer } from './whole-answer.js'
@@ -14,8 +15,8 @@ export interface JsonRequest {
   form?: Record<string, string>
   /** Sent by POST as application/json. */
   json?: unknown
-  /** The caller's deadline, which may cover several calls. @default 5 s for this one */
-  signal?: AbortSignal | undefined
+  /** For whom; the signal is a deadline that may cover several calls. @default for nobody in particular, within 5 s */
+  context?: Asking
 }
 
 /** An answer of 2xx, 304 or 4xx (429 aside). */
@@ -40,14 +41,17 @@ const agent = new Agent({
  * no compression, JSON only (whatever its content type says).
  *
  * @throws errors.ProviderUnavailableError for everything that is not an answer: network errors, timeouts, 3xx, 5xx, 429, junk
+ * @throws errors.OverloadedError where too many wait for this provider
  */
 export async function requestJson (url: string, options: JsonRequest = {}): Promise<JsonAnswer> {
+  const { context } = options
+  context?.[server]?.enter()
   try {
-    return options.signal === undefined
+    return context === undefined
       ? await withinTotalTime(signal => call(url, options, signal))
-      : await call(url, options, options.signal)
+      : await call(url, options, context.signal)
   } catch (error) {
-    if (options.signal?.aborted === true) throw new errors.ProviderUnavailableError('aborted at the deadline')
+    if (context?.signal.aborted === true) throw new errors.ProviderUnavailableError('aborted at the deadline')
     throw codeOf(error) === errors.ProviderUnavailableError.code
       ? error
       : new errors.ProviderUnavailableError(reasonOf(error))

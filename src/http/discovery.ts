@@ -1,3 +1,4 @@
+import type { Asking } from '../deadline.js'
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
 import { isCallable } from './endpoint.js'
@@ -8,9 +9,9 @@ import { createKeySet, type KeySet } from './key-set.js'
 export interface Discovery {
   readonly keys: KeySet
   /** The document. @throws errors.ProviderUnavailableError */
-  document (signal: AbortSignal): Promise<JsonObject>
+  document (context: Asking): Promise<JsonObject>
   /** An address of the document. @throws errors.ProviderUnavailableError where it names none that may be called */
-  endpoint (name: string, signal: AbortSignal): Promise<string>
+  endpoint (name: string, context: Asking): Promise<string>
 }
 
 /** @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation the document's `issuer` must be exactly ours */
@@ -20,20 +21,20 @@ export function discover (issuer: string): Discovery {
   )
   let latest: { url: string, keys: KeySet } | undefined
 
-  async function document (signal: AbortSignal): Promise<JsonObject> {
-    const found = await configuration.find(found => found, signal)
+  async function document (context: Asking): Promise<JsonObject> {
+    const found = await configuration.find(found => found, context)
     if (found === undefined) throw new errors.ProviderUnavailableError('discovery')
     return found
   }
 
-  async function endpoint (name: string, signal: AbortSignal): Promise<string> {
-    return usable(await document(signal), name, issuer)
+  async function endpoint (name: string, context: Asking): Promise<string> {
+    return usable(await document(context), name, issuer)
   }
 
-  async function key (kid: string, algorithm: string, signal: AbortSignal) {
-    const url = await endpoint('jwks_uri', signal)
+  async function key (kid: string, algorithm: string, context: Asking) {
+    const url = await endpoint('jwks_uri', context)
     if (latest?.url !== url) latest = { url, keys: createKeySet(url) }
-    return await latest.keys.key(kid, algorithm, signal)
+    return await latest.keys.key(kid, algorithm, context)
   }
 
   return { keys: { key }, document, endpoint }

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import type { Asking } from '../deadline.js'
 import { errors } from '../errors.js'
 import { CachedDocument } from './cached-document.js'
 import { isObject, type JsonObject } from '../strict-json.js'
@@ -8,12 +9,12 @@ export interface PublishedKey { publicKey: KeyObject, jwk: JsonObject }
 
 export interface KeySet {
   /**
-   * The key of that id which suits the algorithm.
+   * The key of that id which suits the algorithm: at once where it is known.
    *
    * @throws errors.GrantRejectedError when the provider has none
    * @throws errors.ProviderUnavailableError when nobody can tell at the moment
    */
-  key (kid: string, algorithm: string, signal: AbortSignal): Promise<PublishedKey>
+  key (kid: string, algorithm: string, context: Asking): PublishedKey | Promise<PublishedKey>
 }
 
 // What keeps a flood out is the size of an answer; this keeps the map small where the keys are short.
@@ -36,12 +37,16 @@ export const ASYMMETRIC_ALGORITHMS: readonly string[] = [...KEY_TYPES.keys()]
 export function createKeySet (url: string): KeySet {
   const published = new CachedDocument(url, readKeys)
   return {
-    async key (kid, algorithm, signal) {
-      const entry = await published.find(keys => keys.get(kid), signal)
-      if (entry === undefined || !suits(entry.jwk, algorithm)) throw new errors.GrantRejectedError('kid')
-      return { publicKey: entry.publicKey(), jwk: entry.jwk }
+    key (kid, algorithm, context) {
+      const found = published.find(keys => keys.get(kid), context)
+      return found instanceof Promise ? found.then(entry => keyOf(entry, algorithm)) : keyOf(found, algorithm)
     }
   }
+}
+
+function keyOf (entry: Entry | undefined, algorithm: string): PublishedKey {
+  if (entry === undefined || !suits(entry.jwk, algorithm)) throw new errors.GrantRejectedError('kid')
+  return { publicKey: entry.publicKey(), jwk: entry.jwk }
 }
 
 class Entry {

@@ -1,22 +1,30 @@
-import type { FastifyBaseLogger } from 'fastify'
-import { DeadlineExceeded, type Deadline, type Deadlines } from '../deadline.js'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, IdentityProvider } from '../identity.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 
-/** Asks one provider something, within its deadline and its share of the server. */
+/** The request on whose behalf a provider is asked. */
+export type Caller = Pick<FastifyRequest, 'ip' | 'log'>
+
+/**
+ * Asks one provider something, within its deadline and its share of the server.
+ *
+ * @param method of the provider that is called
+ */
 export type Inquiry = <Answer>(
-  ask: (context: Deadline) => Answer | Promise<Answer>,
-  log: FastifyBaseLogger
+  method: unknown,
+  ask: (context: Asking) => Answer | Promise<Answer>,
+  caller: Caller
 ) => Promise<Answer>
 
 /** Asks one provider whether a grant is good. */
-export type Verification = (grant: AuthorizationGrant, log: FastifyBaseLogger) => Promise<Verified>
+export type Verification = (grant: AuthorizationGrant, caller: Caller) => Promise<Verified>
 
 /** The same for logins by redirect. */
 export interface Redirection {
-  authorizationUrl (request: AuthorizationRequest, log: FastifyBaseLogger): Promise<string>
-  redeem (answer: AuthorizationAnswer, log: FastifyBaseLogger): Promise<Verified>
+  authorizationUrl (request: AuthorizationRequest, caller: Caller): Promise<string>
+  redeem (answer: AuthorizationAnswer, caller: Caller): Promise<Verified>
 }
 
 export interface VerificationLimits {
@@ -31,30 +39,73 @@ export interface VerificationLimits {
  * @throws errors.OverloadedError, errors.GrantRejectedError, errors.ProviderUnavailableError, errors.RequestInvalidError
  */
 export function createInquiry (name: string, { milliseconds, concurrency, deadlines }: VerificationLimits): Inquiry {
-  let inFlight = 0
-  return async (ask, log) => {
-    if (inFlight >= concurrency) throw new errors.OverloadedError()
-    inFlight++
+  const places = createPlaces(concurrency)
+  return async (method, ask, { ip, log }) => {
+    const { enter, leave } = places(ip)
     try {
-      return await deadlines.within(milliseconds, ({ signal }) => ask({ signal }))
+      if (typeof method !== 'function' || Reflect.get(method, entersByItself) !== true) enter()
+      const behind = { enter, closing: deadlines.closing }
+      return await deadlines.within(milliseconds, ({ signal }) => ask({ signal, [server]: behind }))
     } catch (thrown) {
       throw refusalOf(thrown, name, log)
     } finally {
-      inFlight--
+      leave()
+    }
+  }
+}
+
+/**
+ * The places at one provider, and of them the share of one client address: who sends garbage from one does not keep out
+ * everybody else.
+ */
+function createPlaces (places: number): (ip: string) => { enter (): void, leave (): void } {
+  const share = Math.max(1, Math.floor(places * 3 / 4))
+  const ofAddress = new Map<string, number>()
+  let taken = 0
+
+  function count (ip: string, change: 1 | -1): void {
+    const ofThis = (ofAddress.get(ip) ?? 0) + change
+    taken += change
+    if (ofThis === 0) ofAddress.delete(ip)
+    else ofAddress.set(ip, ofThis)
+  }
+
+  return ip => {
+    let state: 'outside' | 'inside' | 'gone' = 'outside'
+    return {
+      enter () {
+        if (state === 'inside') return
+        const isFull = taken >= places || (ofAddress.get(ip) ?? 0) >= share
+        if (isFull || state === 'gone') throw new errors.OverloadedError()
+        state = 'inside'
+        count(ip, 1)
+      },
+      leave () {
+        if (state === 'inside') count(ip, -1)
+        state = 'gone'
+      }
     }
   }
 }
 
 export function createVerification (name: string, provider: IdentityProvider, inquire: Inquiry): Verification {
-  return (grant, log) => inquire(async context => readIdentity(name, await provider.verify(grant, context)), log)
+  return (grant, caller) =>
+    inquire(provider.verify, async context => readIdentity(name, await provider.verify(grant, context)), caller)
 }
 
 /** Null for a provider that offers no login by redirect. */
 export function createRedirection (name: string, provider: IdentityProvider, inquire: Inquiry): Redirection | null {
-  if (provider.authorizationUrl === undefined || provider.redeem === undefined) return null
+  const { authorizationUrl, redeem } = provider
+  if (authorizationUrl === undefined || redeem === undefined) return null
   return {
-    authorizationUrl: (request, log) => inquire(async () => readUrl(await provider.authorizationUrl?.(request)), log),
-    redeem: (answer, log) => inquire(async context => readIdentity(name, await provider.redeem?.(answer, context)), log)
+    authorizationUrl: (request, caller) =>
+      inquire(
+        authorizationUrl,
+        async context => readUrl(await authorizationUrl.call(provider, request, context)),
+        caller
+      ),
+    redeem: (answer, caller) =>
+      inquire(redeem, async context => readIdentity(name, await redeem.call(provider, answer, context)), caller)
   }
 }
 
@@ -73,6 +124,7 @@ function refusalOf (thrown: unknown, provider: string, log: FastifyBaseLogger): 
   const code = codeOf(thrown)
   if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(thrown), { cause })
   if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(thrown), { cause })
+  if (code === errors.OverloadedError.code) return new errors.OverloadedError()
   if (cause instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${cause.message}`)
   log.error({ err: cause, provider }, 'the identity provider is unavailable')
   return new errors.ProviderUnavailableError(reasonOf(thrown), { cause })

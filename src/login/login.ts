@@ -6,7 +6,7 @@ import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 import { userIdOf, type Mint, type Proven } from './mint.js'
 import type { SingleUse, SingleUsePolicy } from './single-use.js'
-import type { Redirection, Verification } from './ask-provider.js'
+import type { Caller, Redirection, Verification } from './ask-provider.js'
 import type { Verified } from './verified-identity.js'
 
 export type { Proven } from './mint.js'
@@ -38,7 +38,7 @@ export interface Exchange {
   /** Verifies the grant, asks what its identity may do here, and answers with an access token. */
   login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
   /** The same checks of a browser that came back from the provider; its nonce is spent, as its code is. */
-  redeem (provider: RedirectProvider, answer: AuthorizationAnswer, log: FastifyBaseLogger): Promise<Verified>
+  redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Verified>
   /** Asks what an identity may do here. */
   admit (verified: Verified, request: FastifyRequest): Promise<Proven>
   /** Answers with an access token. */
@@ -58,18 +58,18 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     request: FastifyRequest
   ): Promise<TokenAnswer> {
     singleUse.admit(provider, grant)
-    const proven = await admit(await provider.verify(grant, request.log), request)
+    const proven = await admit(await provider.verify(grant, request), request)
     return await begin(proven, request.log, async () => await singleUse.spend(provider, grant, proven.identity))
   }
 
   async function redeem (
     provider: RedirectProvider,
     answer: AuthorizationAnswer,
-    log: FastifyBaseLogger
+    caller: Caller
   ): Promise<Verified> {
     const grant: AuthorizationGrant = { type: 'authorization_code', token: answer.code, nonce: answer.nonce }
     singleUse.admit(provider, grant)
-    const verified = await provider.redirection.redeem(answer, log)
+    const verified = await provider.redirection.redeem(answer, caller)
     await singleUse.spend(provider, grant, verified.identity)
     return verified
   }

@@ -50,7 +50,7 @@ export interface TokenExchangeOptions {
   providerTimeout?: number
   /** Milliseconds for one permission lookup. @default 5000 */
   lookupTimeout?: number
-  /** Verifications in flight for each provider; the next is refused at once. @default 64 */
+  /** Verifications in flight at each provider, of one client address at most three quarters. @default 64 */
   concurrency?: number
 }
 

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { codeOf, errors } from '../errors.js'
-import type { AuthorizationGrant } from '../identity.js'
+import type { AuthorizationGrant, VerifyContext } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import type { JsonObject } from '../strict-json.js'
 import { exchangeCode, readTokenAnswer } from './authorization-code.js'
@@ -39,12 +39,12 @@ function clientSecret ({ teamId, keyId, privateKey }: AppleKey, clientId: string
  * @see https://developer.apple.com/documentation/technotes/tn3107-resolving-sign-in-with-apple-response-errors
  */
 export async function exchangeAppleCode (
-  endpoint: string, key: AppleKey, clientIds: readonly string[], grant: AuthorizationGrant, signal: AbortSignal
+  endpoint: string, key: AppleKey, clientIds: readonly string[], grant: AuthorizationGrant, context: VerifyContext
 ): Promise<JsonObject> {
   let refusal: unknown
   for (const clientId of clientIds) {
     try {
-      return await exchangeCode(endpoint, await credentials(key, clientId), grant, signal)
+      return await exchangeCode(endpoint, await credentials(key, clientId), grant, context)
     } catch (error) {
       refusal = unlessRejected(error)
     }

@@ -3,6 +3,7 @@ import type { IdentityProvider, ProviderTokens, VerifiedIdentity } from '../iden
 import { createKeySet } from '../http/key-set.js'
 import { exchangeAppleCode, readAppleKey, revokeAppleToken } from './apple-token.js'
 import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
+import { entering } from './define.js'
 import { idTokenProvider } from './id-token-provider.js'
 import { textOrNull } from './openid-claims.js'
 
@@ -49,12 +50,12 @@ export function apple (options: AppleOptions): AppleProvider {
     replay,
     keys: createKeySet(jwks)
   })
-  return {
+  return entering({
     ...idTokens,
     accepts: key === undefined ? ['id_token'] : ['id_token', 'authorization_code'],
     async verify (grant, context): Promise<VerifiedIdentity & { providerTokens?: ProviderTokens }> {
       if (grant.type !== 'authorization_code' || key === undefined) return await idTokens.verify(grant, context)
-      const answer = await exchangeAppleCode(token, key, clientIds, grant, context.signal)
+      const answer = await exchangeAppleCode(token, key, clientIds, grant, context)
       const idToken = textOrNull(answer.id_token)
       if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')
       const identity = await idTokens.verify({ ...grant, type: 'id_token', token: idToken }, context)
@@ -67,5 +68,5 @@ export function apple (options: AppleOptions): AppleProvider {
       if (key === undefined) throw new errors.OptionInvalidError('apple.revoke needs teamId, keyId and privateKey')
       await revokeAppleToken(revoke, key, clientIds, refreshToken)
     }
-  }
+  })
 }

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import type { AuthorizationGrant } from '../identity.js'
+import type { AuthorizationGrant, VerifyContext } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 
@@ -23,7 +23,7 @@ export async function exchangeCode (
   endpoint: string,
   client: Record<string, string>,
   grant: AuthorizationGrant,
-  signal: AbortSignal
+  context: VerifyContext
 ): Promise<JsonObject> {
   const form = {
     ...client,
@@ -32,7 +32,7 @@ export async function exchangeCode (
     ...(grant.redirectUri !== undefined && { redirect_uri: grant.redirectUri }),
     ...(grant.codeVerifier !== undefined && { code_verifier: grant.codeVerifier })
   }
-  return readTokenAnswer(await requestJson(endpoint, { form, signal }))
+  return readTokenAnswer(await requestJson(endpoint, { form, context }))
 }
 
 /** The body of a token endpoint's answer. GitHub says its errors with status 200. */

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { codeOf, errors } from '../errors.js'
-import type { NoncePolicy, VerifiedIdentity } from '../identity.js'
+import type { NoncePolicy, VerifiedIdentity, VerifyContext } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { codeFlow } from '../redirect/code-flow.js'
@@ -24,12 +24,16 @@ const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
  * @see https://developers.facebook.com/docs/facebook-login/security#appsecret appsecret_proof
  * @see https://developers.facebook.com/docs/graph-api/guides/error-handling
  */
-export async function verifyClassicToken (app: GraphApp, token: string, signal: AbortSignal): Promise<VerifiedIdentity> {
+export async function verifyClassicToken (
+  app: GraphApp,
+  token: string,
+  context: VerifyContext
+): Promise<VerifiedIdentity> {
   // A web server's refusal of too long a query would look like an outage.
   if (Buffer.byteLength(token) > MAX_BYTES) throw new errors.GrantRejectedError('too long')
-  const debug = await debugToken(app, token, signal)
+  const debug = await debugToken(app, token, context)
   const subject = checkToken(app, debug)
-  const me = await readMe(app, token, signal)
+  const me = await readMe(app, token, context)
   if (exactId(me.id) !== subject) throw new errors.GrantRejectedError('me.id')
   return {
     subject,
@@ -62,9 +66,9 @@ export function graphLogin (
   }
   return codeFlow(
     { ...redirect, openid: false, server: async () => server, readError },
-    async ({ accessToken }, { signal }) => {
+    async ({ accessToken }, context) => {
       refuseWithoutNonce(nonce)
-      return await verifyClassicToken(app, accessToken, signal)
+      return await verifyClassicToken(app, accessToken, context)
     }
   )
 }
@@ -79,23 +83,23 @@ function readError ({ error }: JsonObject): string | null {
 async function debugToken (
   { graph, appId, appSecret }: GraphApp,
   token: string,
-  signal: AbortSignal
+  context: VerifyContext
 ): Promise<JsonObject> {
   const { data } = await callGraph(
     `${graph}/debug_token`,
     { input_token: token, access_token: `${appId}|${appSecret}` },
-    signal
+    context
   )
   if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: junk')
   return data
 }
 
-function readMe ({ graph, appSecret }: GraphApp, token: string, signal: AbortSignal): Promise<JsonObject> {
+function readMe ({ graph, appSecret }: GraphApp, token: string, context: VerifyContext): Promise<JsonObject> {
   const proof = createHmac('sha256', appSecret).update(token).digest('hex')
   return callGraph(
     `${graph}/me`,
     { fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof },
-    signal
+    context
   )
 }
 
@@ -113,8 +117,8 @@ function checkToken ({ appId }: GraphApp, data: JsonObject): string {
   return userId
 }
 
-async function callGraph (url: string, query: Record<string, string>, signal: AbortSignal): Promise<JsonObject> {
-  const { status, body } = await requestJson(`${url}?${new URLSearchParams(query).toString()}`, { signal })
+async function callGraph (url: string, query: Record<string, string>, context: VerifyContext): Promise<JsonObject> {
+  const { status, body } = await requestJson(`${url}?${new URLSearchParams(query).toString()}`, { context })
   if (isObject(body) && isObject(body.error)) throw refusal(body.error)
   if (status !== 200 || !isObject(body)) throw new errors.ProviderUnavailableError(`status ${status}`)
   return body

@@ -1,6 +1,7 @@
 import type { IdentityProvider } from '../identity.js'
 import { createKeySet } from '../http/key-set.js'
 import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
+import { entering } from './define.js'
 import { graphLogin, verifyClassicToken } from './facebook-graph.js'
 import { verifyIdToken, type IdTokenRules } from './id-token.js'
 import { standardIdentity } from './id-token-provider.js'
@@ -51,18 +52,18 @@ export function facebook (options: FacebookOptions): IdentityProvider {
     scope: 'public_profile email',
     openid: false
   })
-  return {
+  return entering({
     ...(redirect !== null && graphLogin(app, redirect, given.endpoints, given.nonce)),
     accepts: ['access_token', 'id_token'],
     nonce: given.nonce,
     replay: given.replay,
-    async verify (grant, { signal }) {
+    async verify (grant, context) {
       // Classic tokens are letters and digits, without a dot.
       if (grant.type === 'id_token' || grant.token.split('.').length === 3) {
-        return { ...standardIdentity(await verifyIdToken(limitedLogin, grant, signal)), emailVerified: 'unknown' }
+        return { ...standardIdentity(await verifyIdToken(limitedLogin, grant, context)), emailVerified: 'unknown' }
       }
       refuseWithoutNonce(given.nonce)
-      return await verifyClassicToken(app, grant.token, signal)
+      return await verifyClassicToken(app, grant.token, context)
     }
-  }
+  })
 }

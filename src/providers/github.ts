@@ -5,6 +5,7 @@ import { isObject, type JsonObject } from '../strict-json.js'
 import { codeFlow } from '../redirect/code-flow.js'
 import { basicAuthorization, exchangeCode } from './authorization-code.js'
 import { configuration } from './configuration.js'
+import { entering } from './define.js'
 import { exactId, standardProfile, textOrNull } from './openid-claims.js'
 import { readRedirect, type RedirectOptions } from './redirect.js'
 
@@ -41,13 +42,13 @@ export function github (options: GitHubOptions): IdentityProvider {
   }
   const provider: IdentityProvider = {
     accepts: ['access_token', 'authorization_code'],
-    async verify (grant, { signal }) {
+    async verify (grant, context) {
       const client = { client_id: clientId, client_secret: clientSecret }
       const exchanged =
-        grant.type === 'authorization_code' && (await exchangeCode(given.endpoints.token, client, grant, signal))
+        grant.type === 'authorization_code' && (await exchangeCode(given.endpoints.token, client, grant, context))
       const token = exchanged === false ? grant.token : textOrNull(exchanged.access_token)
       if (token === null) throw new errors.ProviderUnavailableError('token endpoint: no access token')
-      const { status, body } = await requestJson(url, { headers, json: { access_token: token }, signal })
+      const { status, body } = await requestJson(url, { headers, json: { access_token: token }, context })
       if (status === 404 || status === 422) throw new errors.GrantRejectedError(`status ${status}`)
       if (status !== 200 || !isObject(body)) throw new errors.ProviderUnavailableError(`status ${status}`)
       return identityOf(body, clientId)
@@ -59,18 +60,18 @@ export function github (options: GitHubOptions): IdentityProvider {
     scope: 'read:user user:email',
     openid: false
   })
-  if (redirect === null) return provider
+  if (redirect === null) return entering(provider)
   const server = {
     issuer: 'https://github.com/login/oauth',
     authorizationEndpoint: given.endpoints.authorize,
     tokenEndpoint: given.endpoints.token
   }
-  return {
+  return entering({
     ...provider,
     ...codeFlow({ ...redirect, openid: false, server: async () => server }, ({ accessToken: token }, context) =>
       provider.verify({ type: 'access_token', token }, context)
     )
-  }
+  })
 }
 
 function identityOf ({ app, user, scopes, expires_at: expiresAt }: JsonObject, clientId: string): VerifiedIdentity {

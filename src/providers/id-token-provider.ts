@@ -1,5 +1,6 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider, ReplayPolicy, VerifiedIdentity } from '../identity.js'
+import { entering } from './define.js'
 import { verifyIdToken, type IdTokenRules, type VerifiedIdToken } from './id-token.js'
 import { codeFlow, type CodeClient } from '../redirect/code-flow.js'
 import { standardProfile } from './openid-claims.js'
@@ -13,15 +14,15 @@ export interface IdTokenProvider extends IdTokenRules {
 }
 
 export function idTokenProvider ({ identity = standardIdentity, replay, ...rules }: IdTokenProvider): IdentityProvider {
-  return {
+  return entering({
     accepts: ['id_token'],
     nonce: rules.nonce,
     replay,
-    async verify (grant, { signal }) {
+    async verify (grant, context) {
       if (grant.type !== 'id_token') throw new errors.GrantRejectedError('kind')
-      return identity(await verifyIdToken(rules, grant, signal))
+      return identity(await verifyIdToken(rules, grant, context))
     }
-  }
+  })
 }
 
 /** The same provider with logins by redirect: the ID token that comes back passes the same rules. */
@@ -35,7 +36,7 @@ export function withRedirect (
     if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')
     return await provider.verify({ type: 'id_token', token: idToken, nonce }, context)
   })
-  return { ...provider, ...flow }
+  return entering({ ...provider, ...flow })
 }
 
 export function standardIdentity ({ claims, clientId }: VerifiedIdToken): VerifiedIdentity {

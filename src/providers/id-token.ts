@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import type { AuthorizationGrant, NoncePolicy } from '../identity.js'
+import type { AuthorizationGrant, NoncePolicy, VerifyContext } from '../identity.js'
 import { decodeUtf8, isObject, parseJson, type JsonObject } from '../strict-json.js'
 import type { KeySet, PublishedKey } from '../http/key-set.js'
 import { isSignedBy } from './jws-signature.js'
@@ -38,7 +38,7 @@ const REFUSED_HEADERS = ['crit', 'b64', 'zip']
 export async function verifyIdToken (
   rules: IdTokenRules,
   { token, nonce }: AuthorizationGrant,
-  signal: AbortSignal
+  context: VerifyContext
 ): Promise<VerifiedIdToken> {
   const { header, payload } = decode(token)
   const { algorithm, kid } = readHeader(header, rules.algorithms)
@@ -49,7 +49,7 @@ export async function verifyIdToken (
   checkSubject(plain)
   checkTimes(plain)
   checkNonce(rules.nonce, rules.nonceForms ?? ['raw', 'sha256'], nonce, plain)
-  const key = await rules.keys.key(kid, algorithm, signal)
+  const key = await rules.keys.key(kid, algorithm, context)
   if (!(await isSignedBy(key.publicKey, algorithm, token))) throw rejected('signature')
   rules.check?.(plain, key)
   return { claims, clientId }

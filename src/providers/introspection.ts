@@ -5,6 +5,7 @@ import { endpointUrl } from '../http/endpoint.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { basicAuthorization } from './authorization-code.js'
 import { configuration } from './configuration.js'
+import { entering } from './define.js'
 import { exactId, standardProfile } from './openid-claims.js'
 
 export interface IntrospectionOptions {
@@ -30,13 +31,13 @@ export function introspection (options: IntrospectionOptions): IdentityProvider 
   const endpoint = endpointUrl(given.text('endpoint'), 'introspection.endpoint')
   const headers = { authorization: basicAuthorization(given.text('clientId'), given.text('clientSecret')) }
   const audience = given.text('audience')
-  return {
+  return entering({
     accepts: ['access_token'],
-    async verify ({ token }, { signal }) {
+    async verify ({ token }, context) {
       const { status, body } = await requestJson(endpoint, {
         headers,
         form: { token, token_type_hint: 'access_token' },
-        signal
+        context
       })
       if (status === 401) {
         throw new errors.ProviderUnavailableError('configuration: our client credentials are refused, status 401')
@@ -46,7 +47,7 @@ export function introspection (options: IntrospectionOptions): IdentityProvider 
       }
       return { subject: check(body, audience), clientId: audience, ...standardProfile(body) }
     }
-  }
+  })
 }
 
 function check ({ active, client_id: clientId, aud, sub, exp, nbf }: JsonObject, audience: string): string {

@@ -66,7 +66,7 @@ export function oidc (options: OidcOptions): IdentityProvider {
       ...(subject !== undefined && { subject: chosenSubject(subject, token.claims) })
     })
   })
-  return withRedirect(idTokens, redirect, signal =>
-    authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, signal)
+  return withRedirect(idTokens, redirect, context =>
+    authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, context)
   )
 }

@@ -18,7 +18,7 @@ export interface CodeClient {
   /** Whether an ID token comes back: with a nonce of ours, from `issuer`. */
   openid: boolean
   /** Asked each time: discovered metadata may change. */
-  server (signal: AbortSignal): Promise<AuthorizationServer>
+  server (context: VerifyContext): Promise<AuthorizationServer>
   /** Where a provider says its refusals in a form of its own. */
   readError?: ReadError
 }
@@ -47,14 +47,14 @@ export function codeFlow (
   identify: (tokens: RedeemedTokens, context: VerifyContext) => Promise<VerifiedIdentity>
 ): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> {
   return {
-    async authorizationUrl (request) {
-      const server = await client.server(new AbortController().signal)
+    async authorizationUrl (request, context = { signal: new AbortController().signal }) {
+      const server = await client.server(context)
       return authorizationUrl(client, server, request)
     },
 
     async redeem (answer, context) {
-      const server = await client.server(context.signal)
-      return await identify(await redeem(client, server, answer, context.signal), context)
+      const server = await client.server(context)
+      return await identify(await redeem(client, server, answer, context), context)
     }
   }
 }
@@ -83,7 +83,7 @@ async function redeem (
   client: CodeClient,
   server: AuthorizationServer,
   answer: AuthorizationAnswer,
-  signal: AbortSignal
+  context: VerifyContext
 ): Promise<RedeemedTokens> {
   const metadata = metadataOf(server)
   const registration: oauth.Client = { client_id: client.clientId, [oauth.clockTolerance]: tolerance }
@@ -99,8 +99,7 @@ async function redeem (
       answer.redirectUri,
       answer.codeVerifier,
       {
-        signal,
-        [oauth.customFetch]: guardedFetch(client.readError),
+        [oauth.customFetch]: guardedFetch(context, client.readError),
         // Endpoints are of our configuration or of a pinned issuer's document, and http for loopback hosts only.
         [oauth.allowInsecureRequests]: true
       }

@@ -41,7 +41,7 @@ export function redirectLogin<Asked> (
     try {
       const start = { provider: name, redirectUri: callbackOf(name), asked, nonce: nonces.issue().nonce }
       const flow = await flows.begin(start)
-      const location = await redirection.authorizationUrl(flow.request, request.log)
+      const location = await redirection.authorizationUrl(flow.request, request)
       return reply.header('set-cookie', cookie.keep(flow.sealed)).redirect(location, 302)
     } catch (thrown) {
       return ending.fail(asked, logged(thrown, request), reply)
@@ -56,7 +56,7 @@ export function redirectLogin<Asked> (
       const at = { provider: name, redirectUri: callbackOf(name) }
       const flow = await flows.resume(cookie.read(request.headers.cookie), at, queryOf(request))
       asked = ending.restore(flow.asked)
-      const verified = await exchange.redeem(provider, flow.answer(), request.log)
+      const verified = await exchange.redeem(provider, flow.answer(), request)
       return await ending.succeed(asked, verified, request, reply)
     } catch (thrown) {
       return ending.fail(asked, logged(thrown, request), reply)

@@ -168,7 +168,7 @@ t.test('a call leaves nothing behind on the caller\'s signal', async t => {
   for (const answer of [json({}), json({}, 503), raw('junk'), junk['a reset'] ?? json({})]) {
     const { signal } = new AbortController()
     const fake = await fakeServer(t, answer)
-    await requestJson(fake.url, { signal }).catch(() => {})
+    await requestJson(fake.url, { context: { signal } }).catch(() => {})
     t.equal(fake.calls.length, 1)
     t.strictSame(getEventListeners(signal, 'abort'), [])
   }
@@ -193,7 +193,7 @@ for (const [name, answer] of Object.entries(endless)) {
       answer(request, response, body)
       setImmediate(() => controller.abort())
     })
-    await t.rejects(requestJson(fake.url, { signal: controller.signal }), {
+    await t.rejects(requestJson(fake.url, { context: controller }), {
       ...UNAVAILABLE,
       reason: 'aborted at the deadline'
     })
@@ -219,12 +219,12 @@ t.test('within the caller\'s deadline an answer may take as long as it likes', a
     later()
     response.writeHead(200).write('{', () => { later(); response.end('"id":1}') })
   })
-  t.match(await requestJson(fake.url, { signal: new AbortController().signal }), { body: { id: 1 } })
+  t.match(await requestJson(fake.url, { context: new AbortController() }), { body: { id: 1 } })
 })
 
 t.test('an aborted signal makes no call', async t => {
   const fake = await fakeServer(t, json({}))
-  await t.rejects(requestJson(fake.url, { signal: AbortSignal.abort() }), UNAVAILABLE)
+  await t.rejects(requestJson(fake.url, { context: { signal: AbortSignal.abort() } }), UNAVAILABLE)
   t.strictSame(fake.calls, [])
 })
 

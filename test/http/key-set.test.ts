@@ -1,9 +1,10 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { mock } from 'node:test'
 import { exportJWK } from 'jose'
 import t, { type Test } from 'tap'
-import { DeadlineExceeded, ServerClosing } from '../../src/deadline.js'
-import { createKeySet } from '../../src/http/key-set.js'
+import { server as onBehalf } from '../../src/deadline.js'
+import { errors } from '../../src/errors.js'
+import { createKeySet, type KeySet } from '../../src/http/key-set.js'
 import { discover } from '../../src/http/discovery.js'
 import { fakeServer, json, raw } from './fake-server.js'
 import { issuerKey } from './issuer-keys.js'
@@ -11,6 +12,7 @@ import { issuerKey } from './issuer-keys.js'
 const REJECTED = { code: 'AUTH_ERR_GRANT_REJECTED' }
 const UNAVAILABLE = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
 const signal = new AbortController().signal
+const nobody = new AbortController()
 const SECOND = 1000
 const HOUR = 3600 * SECOND
 
@@ -18,12 +20,32 @@ const [one, two, weak, curve] = await Promise.all([
   issuerKey('one'), issuerKey('two'), issuerKey('weak'), issuerKey('curve', 'ES256')
 ])
 
+/** A key set, as somebody sees it who waits for what has to be waited for. */
+function waiting (keys: KeySet) {
+  return {
+    key: async (kid: string, algorithm: string, signal: AbortSignal, closing?: AbortSignal) =>
+      await keys.key(kid, algorithm, {
+        signal,
+        ...(closing !== undefined && { [onBehalf]: { enter () {}, closing } })
+      })
+  }
+}
+
+function keysAt (url: string) {
+  return waiting(createKeySet(url))
+}
+
+/** Waits for a fetch that runs behind: who misses a key joins it. */
+async function landed (t: Test, keys: ReturnType<typeof keysAt>): Promise<void> {
+  await t.rejects(keys.key('nobody', 'RS256', signal), REJECTED)
+}
+
 t.beforeEach(() => mock.timers.enable({ apis: ['Date'], now: 1_750_000_000_000 }))
 t.afterEach(() => mock.timers.reset())
 
 t.test('keys are fetched once, by however many callers', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk, two.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   const found = await Promise.all(
     Array.from({ length: 100 }, (_, i) => keys.key(i % 2 === 0 ? 'one' : 'two', 'RS256', signal))
   )
@@ -34,12 +56,58 @@ t.test('keys are fetched once, by however many callers', async t => {
   t.equal(fake.calls.length, 1, 'in ten minutes')
   mock.timers.tick(1)
   await keys.key('one', 'RS256', signal)
+  await landed(t, keys)
   t.equal(fake.calls.length, 2)
+})
+
+t.test('a known key is there at once, whatever its age, and one fetch runs behind it', async t => {
+  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
+  const keys = createKeySet(fake.url)
+  const key = await keys.key('one', 'RS256', nobody)
+  t.strictSame(keys.key('one', 'RS256', nobody), key, 'in the same turn')
+  const asked = new Promise<void>(resolve => { fake.answer = () => resolve() })
+  mock.timers.tick(24 * HOUR - 1)
+  for (let login = 0; login < 100; login++) t.strictSame(keys.key('one', 'RS256', nobody), key)
+  await asked
+  t.strictSame(keys.key('one', 'RS256', nobody), key, 'while the provider hangs')
+  t.equal(fake.calls.length, 2)
+})
+
+t.test('who misses a key while a fetch is on its way waits for it', async t => {
+  const { fake, keys, arrived, release } = await heldBack(t, [two.jwk])
+  const held = fake.answer
+  fake.answer = json({ keys: [one.jwk] })
+  await keys.key('one', 'RS256', signal)
+  fake.answer = held
+  const found = [keys.key('two', 'RS256', signal)]
+  await arrived
+  found.push(keys.key('two', 'RS256', signal))
+  release()
+  for (const { jwk } of await Promise.all(found)) t.equal(jwk.kid, 'two')
+  t.equal(fake.calls.length, 2)
+})
+
+t.test('who has to wait takes a place first, and nobody else does', async t => {
+  const full = { signal, [onBehalf]: { enter () { throw new errors.OverloadedError() }, closing: signal } }
+  const { fake, arrived, release } = await heldBack(t)
+  const keys = createKeySet(fake.url)
+  const ask = async (kid: string) => await keys.key(kid, 'RS256', full)
+  const overloaded = { code: 'AUTH_ERR_OVERLOADED' }
+  await t.rejects(ask('one'), overloaded, 'for the first fetch')
+  t.strictSame(fake.calls, [])
+  const first = waiting(keys).key('one', 'RS256', signal)
+  await arrived
+  await t.rejects(ask('one'), overloaded, 'for that of another')
+  release()
+  await first
+  t.equal((await ask('one')).jwk.kid, 'one', 'not for a key that is known')
+  mock.timers.tick(HOUR)
+  t.equal((await ask('one')).jwk.kid, 'one', 'however old')
 })
 
 t.test('a rotated key is found at once, a withdrawn one is gone with the next refresh', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   fake.answer = json({ keys: [two.jwk] })
   await keys.key('one', 'RS256', signal)
@@ -50,7 +118,7 @@ t.test('a rotated key is found at once, a withdrawn one is gone with the next re
 
 t.test('500 unknown kids cause one fetch, and one more 30 s later', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   for (let i = 0; i < 500; i++) await t.rejects(keys.key(`unknown-${i}`, 'RS256', signal), REJECTED)
   t.equal(fake.calls.length, 2)
@@ -61,7 +129,7 @@ t.test('500 unknown kids cause one fetch, and one more 30 s later', async t => {
 
 t.test('500 unknown kids at a cold start cause one fetch', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   const results = await Promise.allSettled(
     Array.from({ length: 500 }, (_, i) => keys.key(`unknown-${i}`, 'RS256', signal))
   )
@@ -72,7 +140,7 @@ t.test('500 unknown kids at a cold start cause one fetch', async t => {
 
 t.test('failures are backed off 1, 2, 4 … 30 s', async t => {
   const fake = await fakeServer(t, json({}, 500))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   for (const [failures, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
     await t.rejects(keys.key('one', 'RS256', signal), { ...UNAVAILABLE, reason: 'status 500' })
     t.equal(fake.calls.length, failures + 1)
@@ -87,7 +155,7 @@ t.test('failures are backed off 1, 2, 4 … 30 s', async t => {
 
 t.test('while the provider is down', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   fake.answer = request => { request.socket.destroy() }
   await t.rejects(keys.key('two', 'RS256', signal), UNAVAILABLE, 'nobody can tell about an unknown kid')
@@ -104,43 +172,31 @@ t.test('while the provider is down', async t => {
   await keys.key('one', 'RS256', signal)
 })
 
-t.test('a hanging provider delays nobody whose key is known', async t => {
-  const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
-  await keys.key('one', 'RS256', signal)
-  mock.timers.tick(HOUR)
-  const caller = new AbortController()
-  fake.answer = () => caller.abort()
-  await keys.key('one', 'RS256', caller.signal)
-  t.equal(fake.calls.length, 2)
-})
-
-/** An endpoint whose first answer comes when it is released. */
-async function heldBack (t: Test) {
+/** An endpoint whose next answer comes when it is released. */
+async function heldBack (t: Test, jwks: readonly object[] = [one.jwk]) {
   let answer = () => {}
   const fake = await fakeServer(t, () => {})
   const arrived = new Promise<void>(resolve => {
     fake.answer = (request, response, body) => {
-      answer = () => json({ keys: [one.jwk] })(request, response, body)
+      answer = () => json({ keys: jwks })(request, response, body)
       resolve()
     }
   })
-  return { fake, keys: createKeySet(fake.url), arrived, release: () => answer() }
+  return { fake, keys: keysAt(fake.url), arrived, release: () => answer() }
 }
 
 t.test('a caller waits as long as its own signal, and its end does not end the flight of the others', async t => {
   const { fake, keys, arrived, release } = await heldBack(t)
-  const hasty = new AbortController()
-  const closing = new AbortController()
+  const [hasty, closing] = [new AbortController(), new AbortController()]
   const [first, second, third] = [
     keys.key('one', 'RS256', hasty.signal),
     keys.key('one', 'RS256', signal),
-    keys.key('one', 'RS256', closing.signal)
+    keys.key('one', 'RS256', closing.signal, closing.signal)
   ]
   await arrived
   hasty.abort()
   await t.rejects(first, UNAVAILABLE)
-  closing.abort(new ServerClosing())
+  closing.abort()
   await t.rejects(third, UNAVAILABLE, 'nor does the close of another server')
   release()
   await second
@@ -149,50 +205,80 @@ t.test('a caller waits as long as its own signal, and its end does not end the f
 
 t.test('a fetch that nobody has the patience for is still there for the next one', async t => {
   const { fake, keys, arrived, release } = await heldBack(t)
-  const hasty = new AbortController()
-  const first = keys.key('one', 'RS256', hasty.signal)
+  const [hasty, server] = [new AbortController(), new AbortController()]
+  const first = keys.key('one', 'RS256', hasty.signal, server.signal)
   await arrived
-  hasty.abort(new DeadlineExceeded('not done within 100 ms'))
+  hasty.abort()
   await t.rejects(first, UNAVAILABLE)
-  const next = keys.key('one', 'RS256', signal)
+  const next = keys.key('one', 'RS256', signal, server.signal)
   release()
   await next
   t.equal(fake.calls.length, 1)
 })
 
-t.test('the close of the last server that waits ends the fetch', async t => {
+/** An endpoint that never answers, and when its call has ended. */
+async function hanging (t: Test) {
+  const fake = await fakeServer(t, () => {})
+  const hang = new Promise<{ ended: Promise<unknown> }>(resolve => {
+    fake.answer = (_request, response) => resolve({ ended: once(response, 'close') })
+  })
+  return { fake, hang }
+}
+
+t.test('the close of the last server that wants a fetch ends it', async t => {
   // A fetch that goes on would end by itself after 5 s, of a clock that stands still here.
   mock.timers.reset()
   mock.timers.enable({ apis: ['Date', 'setTimeout'] })
-  const fake = await fakeServer(t, () => {})
-  let ended: Promise<unknown> = Promise.resolve()
-  const arrived = new Promise<void>(resolve => {
-    fake.answer = (_request, response) => {
-      ended = once(response, 'close')
-      resolve()
-    }
-  })
-  const keys = createKeySet(fake.url)
+  const { fake, hang } = await hanging(t)
+  const keys = keysAt(fake.url)
   const [one, two, hasty] = [new AbortController(), new AbortController(), new AbortController()]
-  const ask = ({ signal }: AbortController) => keys.key('one', 'RS256', signal)
-  const [first, second, third] = [ask(one), ask(two), ask(hasty)]
-  await arrived
-  one.abort(new ServerClosing())
+  const [first, second, third] = [
+    keys.key('one', 'RS256', one.signal, one.signal),
+    keys.key('one', 'RS256', two.signal, two.signal),
+    keys.key('one', 'RS256', hasty.signal, one.signal)
+  ]
+  const { ended } = await hang
+  one.abort()
   await t.rejects(first, UNAVAILABLE)
-  hasty.abort(new DeadlineExceeded('not done within 5000 ms'))
+  hasty.abort()
   await t.rejects(third, UNAVAILABLE)
-  two.abort(Object.assign(new Error('of another copy of the class'), { name: 'ServerClosing' }))
+  two.abort()
   await t.rejects(second, UNAVAILABLE)
   await ended
 })
 
+t.test('the close of the server ends a fetch that runs behind a login, too', async t => {
+  mock.timers.reset()
+  mock.timers.enable({ apis: ['Date', 'setTimeout'] })
+  const { fake, hang } = await hanging(t)
+  const hold = fake.answer
+  fake.answer = json({ keys: [one.jwk] })
+  const keys = keysAt(fake.url)
+  const server = new AbortController()
+  await keys.key('one', 'RS256', signal, server.signal)
+  fake.answer = hold
+  mock.timers.tick(HOUR)
+  await keys.key('one', 'RS256', signal, server.signal)
+  const { ended } = await hang
+  t.equal(getEventListeners(server.signal, 'abort').length, 1)
+  server.abort()
+  await ended
+  await new Promise(setImmediate)
+  mock.timers.tick(HOUR)
+  await keys.key('one', 'RS256', signal, server.signal)
+  await new Promise(setImmediate)
+  t.equal(fake.calls.length, 2, 'and it begins no other')
+  t.strictSame(getEventListeners(server.signal, 'abort'), [])
+})
+
 t.test('an ETag is used', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }, 200, { etag: '"v1"' }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   mock.timers.tick(HOUR)
   fake.answer = raw('', 304)
   await keys.key('one', 'RS256', signal)
+  await landed(t, keys)
   await keys.key('one', 'RS256', signal)
   t.equal(fake.requests[1]?.headers['if-none-match'], '"v1"')
   t.equal(fake.calls.length, 2)
@@ -213,13 +299,13 @@ const failed = {
 for (const [name, answer] of Object.entries(failed)) {
   t.test(`${name} is a failed fetch`, async t => {
     const fake = await fakeServer(t, answer)
-    await t.rejects(createKeySet(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+    await t.rejects(keysAt(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
   })
 }
 
 t.test('after a failed fetch the older keys stay', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
-  const keys = createKeySet(fake.url)
+  const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   mock.timers.tick(HOUR)
   fake.answer = failed['a duplicate kid']
@@ -246,7 +332,7 @@ const ignored: Record<string, object | null> = {
 for (const [name, jwk] of Object.entries(ignored)) {
   t.test(`${name} is not used`, async t => {
     const fake = await fakeServer(t, json({ keys: [jwk, two.jwk] }))
-    const keys = createKeySet(fake.url)
+    const keys = keysAt(fake.url)
     await t.rejects(keys.key('one', 'RS256', signal), REJECTED)
     await keys.key('two', 'RS256', signal)
   })
@@ -254,12 +340,12 @@ for (const [name, jwk] of Object.entries(ignored)) {
 
 t.test('what is ignored may have the kid of a good key', async t => {
   const fake = await fakeServer(t, json({ keys: [{ ...two.jwk, kid: 'one', use: 'enc' }, one.jwk] }))
-  await createKeySet(fake.url).key('one', 'RS256', signal)
+  await keysAt(fake.url).key('one', 'RS256', signal)
 })
 
 t.test('a key that cannot be read is the provider\'s fault', async t => {
   const fake = await fakeServer(t, json({ keys: [{ ...curve.jwk, x: 'AA' }] }))
-  await t.rejects(createKeySet(fake.url).key('curve', 'ES256', signal), UNAVAILABLE)
+  await t.rejects(keysAt(fake.url).key('curve', 'ES256', signal), UNAVAILABLE)
 })
 
 t.test('discovery', async t => {
@@ -267,7 +353,7 @@ t.test('discovery', async t => {
   const issuer = await fakeServer(t, () => {})
   issuer.answer = (request, response, body) =>
     json({ issuer: issuer.url, jwks_uri: `${keys.url}/jwks` })(request, response, body)
-  const found = discover(issuer.url).keys
+  const found = waiting(discover(issuer.url).keys)
   await found.key('one', 'RS256', signal)
   await found.key('one', 'RS256', signal)
   t.strictSame(issuer.calls, ['GET /.well-known/openid-configuration'])
@@ -289,7 +375,7 @@ t.test('an issuer with a path, and with a slash at its end', async t => {
         response,
         body
       )
-    await discover(issuer).keys.key('one', 'RS256', signal)
+    await waiting(discover(issuer).keys).key('one', 'RS256', signal)
   }
   t.strictSame(
     fake.calls.filter(call => call.includes('well-known')),
@@ -309,7 +395,7 @@ for (const [name, document] of Object.entries(documents)) {
   t.test(`a discovery document of ${name} is refused`, async t => {
     const fake = await fakeServer(t, () => {})
     fake.answer = (request, response, body) => json(document(fake.url))(request, response, body)
-    await t.rejects(discover(fake.url).keys.key('one', 'RS256', signal), UNAVAILABLE)
+    await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), UNAVAILABLE)
     t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])
   })
 }
@@ -317,6 +403,6 @@ for (const [name, document] of Object.entries(documents)) {
 t.test('a discovery document is not looked for elsewhere', async t => {
   const inward = await fakeServer(t, json({}))
   const fake = await fakeServer(t, raw('', 302, { location: inward.url }))
-  await t.rejects(discover(fake.url).keys.key('one', 'RS256', signal), UNAVAILABLE)
+  await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), UNAVAILABLE)
   t.strictSame(inward.calls, [])
 })

@@ -381,7 +381,7 @@ t.test('no more verifications at once than `concurrency`, for each provider by i
   const first = login({ access_token: 'good' })
   await arrived[0]
   const next = arrival()
-  const second = login({ access_token: 'good' })
+  const second = login({ access_token: 'good' }, { remoteAddress: '192.0.2.2' })
   await next
 
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -409,6 +409,33 @@ t.test('no more verifications at once than `concurrency`, for each provider by i
   waiting.splice(0).forEach(answer => answer())
   t.equal((await fourth).statusCode, 200, 'room again')
   await app.close()
+})
+
+t.test('one client address takes at most three quarters of the places', async t => {
+  for (const [concurrency, share] of [[1, 1], [2, 1], [3, 2], [8, 6]] as const) {
+    let waiting: Array<() => void> = []
+    const own = ownProvider(() => new Promise(resolve => { waiting.push(() => resolve({ subject: '1' })) }))
+    const { app, login } = await loginServer({ concurrency, providers: { own } })
+    const statuses: number[] = []
+    const ask = (remoteAddress: string) =>
+      login({ access_token: 'good' }, { remoteAddress }).then(({ statusCode }) => { statuses.push(statusCode) })
+    const flood = Array.from({ length: 20 }, () => ask('192.0.2.66'))
+    await Promise.race([Promise.all(flood.slice(0, 20 - share)), Promise.all(flood.slice(share))])
+    t.same(new Set(statuses), new Set([503]), 'the rest is refused at once')
+    t.equal(waiting.length, share, `${share} of ${concurrency}`)
+    const others = Array.from({ length: concurrency - share }, (_, i) => ask(`192.0.2.${i}`))
+    while (waiting.length < concurrency) await new Promise(setImmediate)
+    waiting.forEach(answer => answer())
+    await Promise.all([...flood, ...others])
+    t.equal(statuses.filter(status => status === 200).length, concurrency, 'everybody else has the others')
+    waiting = []
+    const again = ask('192.0.2.66')
+    while (waiting.length === 0) await new Promise(setImmediate)
+    waiting.forEach(answer => answer())
+    await again
+    t.equal(statuses.at(-1), 200, 'room again')
+    await app.close()
+  }
 })
 
 t.test('a failed verification gives its room back', async t => {
