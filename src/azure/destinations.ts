@@ -1,14 +1,60 @@
-import { refused as refusedOption } from '../option-values.js'
 import { TokenExchangeError } from '../errors.js'
+import { listOrEmpty, open, origin, refused as refusedOption, type Reader } from '../options/values.js'
 
-/** Where a login or logout may send a browser, and with it a token. */
-export interface Destinations {
-  /** Origins to which a completion page may post. */
-  readonly completionOrigins: readonly string[]
-  /** Absolute URIs, compared as written. */
-  readonly redirectUris: readonly string[]
-  /** Paths of this server: exact, or all below (`/app/*`). */
-  readonly paths: readonly string[]
+/** The wire dialect of Azure Mobile Services and Azure Mobile Apps. `true` is `{}`. */
+export interface AzureMobileServicesOptions {
+  /** Exact origins to which a completion page may post a token. @default `cors.origins`, else none */
+  completionOrigins?: readonly string[]
+  /** Absolute URIs, compared as written, to which a browser may be sent after login or logout. @default none */
+  redirectUris?: readonly string[]
+  /**
+   * Paths of this server to which a browser may be sent after login or logout: exact (`/home`), or with all below
+   * (`/app/*`, not `/app`). The token goes along, also through redirects of the path's own. @default none
+   */
+  paths?: readonly string[]
+}
+
+/** {@link AzureMobileServicesOptions}, checked and complete: where a login or logout may send a browser, and a token. */
+export type Destinations = Readonly<Required<AzureMobileServicesOptions>>
+
+/**
+ * Reads the option `azureMobileServices`; null where the dialect is off.
+ *
+ * @throws errors.OptionInvalidError
+ */
+export function readAzureMobileServices (
+  value: unknown = false,
+  { corsOrigins, providers }: { corsOrigins: readonly string[], providers: Iterable<string> }
+): Destinations | null {
+  if (value === false) return null
+  const path = 'azureMobileServices'
+  const given = open(value === true ? {} : value, path, ['completionOrigins', 'redirectUris', 'paths'])
+  if ([...providers].includes('done')) throw refusedOption('providers.done', `is a page of the login under ${path}`)
+  return Object.freeze({
+    completionOrigins: given.read('completionOrigins', listOrEmpty(origin), corsOrigins),
+    redirectUris: given.read('redirectUris', listOrEmpty(absoluteUri), []),
+    paths: given.read('paths', listOrEmpty(ownPath), [])
+  })
+}
+
+// Schemes that a browser runs or reads from the device, instead of going somewhere.
+const refusedSchemes = ['javascript:', 'data:', 'vbscript:', 'file:', 'blob:', 'about:']
+
+const absoluteUri: Reader<string> = (value, path) => {
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(value) || !URL.canParse(value)) {
+    throw refusedOption(path, "must be an absolute URI such as 'myapp://easyauth.callback'")
+  }
+  if (value.includes('#')) throw refusedOption(path, 'must not have a fragment: the token goes there')
+  if (refusedSchemes.includes(new URL(value).protocol)) throw refusedOption(path, 'must not have this scheme')
+  return value
+}
+
+const ownPath: Reader<string> = (value, path) => {
+  const base = typeof value === 'string' ? value.replace(/\/\*$/, '/') : ''
+  if (typeof value !== 'string' || /[*?]/.test(base) || resolve(base) !== base) {
+    throw refusedOption(path, "must be a path of this server such as '/home', or '/app/*' for all below '/app/'")
+  }
+  return value
 }
 
 /** The value of the one of `names` that the query has; null without. @throws errors with status 401 for what is not allowed */
@@ -21,8 +67,8 @@ export function readRedirectUri (query: URLSearchParams, names: readonly string[
 /** The URI where it goes: an own path without dot segments, as it was compared. @throws as `readRedirectUri` */
 export function allowedUri (uri: string, { redirectUris, paths }: Destinations): string {
   if (redirectUris.includes(uri)) return uri
-  const [written = '', ...query] = uri.slice(0, longestUri + 1).split('?')
-  const path = uri.length > longestUri || !visible.test(uri) ? null : resolve(written)
+  const [written = '', ...query] = uri.length <= longestUri && visible.test(uri) ? uri.split('?') : []
+  const path = resolve(written)
   if (path === null || !paths.some(allowed => matches(path, allowed))) throw refused('Not a whitelisted redirect URI')
   return [path, ...query].join('?')
 }
@@ -44,33 +90,12 @@ const visible = /^[!"$-[\]-~]*$/
 // `//` is another host, and an encoded slash one that the router sees and this comparison does not.
 const ambiguous = /\/\/|%2f|%5c/i
 
-/** An absolute path without its dot segments (WHATWG URL, 4.4: `%2e` counts as a dot); null for what is none, or ambiguous. */
+/** A path without its dot segments (WHATWG URL, 4.4: `%2e` counts as a dot); null for what is none, or ambiguous. */
 function resolve (path: string): string | null {
-  return path.startsWith('/') && !ambiguous.test(path) ? new URL(path, 'https://this.invalid').pathname : null
+  const isPath = path.startsWith('/') && visible.test(path) && !ambiguous.test(path)
+  return isPath ? new URL(path, 'https://this.invalid').pathname : null
 }
 
 function matches (path: string, allowed: string): boolean {
   return allowed.endsWith('/*') ? path.startsWith(allowed.slice(0, -1)) : path === allowed
-}
-
-/** One of `paths`. @throws errors.OptionInvalidError */
-export function readPath (value: unknown, name: string): string {
-  const base = typeof value === 'string' ? value.replace(/\/\*$/, '/') : ''
-  if (typeof value !== 'string' || /[*?#]/.test(base) || !visible.test(base) || resolve(base) !== base) {
-    throw refusedOption(name, "must be a path of this server such as '/home', or '/app/*' for all below '/app/'")
-  }
-  return value
-}
-
-// Schemes that a browser runs or reads from the device, instead of going somewhere.
-const refusedSchemes = ['javascript:', 'data:', 'vbscript:', 'file:', 'blob:', 'about:']
-
-/** One of `redirectUris`. @throws errors.OptionInvalidError */
-export function readUri (value: unknown, name: string): string {
-  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:[!-~]+$/i.test(value) || !URL.canParse(value)) {
-    throw refusedOption(name, "must be an absolute URI such as 'myapp://easyauth.callback'")
-  }
-  if (value.includes('#')) throw refusedOption(name, 'must not have a fragment: the token goes there')
-  if (refusedSchemes.includes(new URL(value).protocol)) throw refusedOption(name, 'must not have this scheme')
-  return value
 }

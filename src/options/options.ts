@@ -1,4 +1,4 @@
-import { readAzureMobileServices, type AzureMobileServicesOptions, type Dialect } from '../azure/settings.js'
+import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
 import type { CorsOptions } from '../guards/cors.js'
 import type { CredentialHeaders } from '../guards/credentials.js'
 import { readApplicationKeys, readCors, readDefaultLevel, readHeaders } from '../guards/settings.js'
@@ -71,7 +71,7 @@ export interface ResolvedOptions {
   readonly defaultLevel: Level | null
   readonly sessions: ResolvedSessionOptions | null
   readonly cors: CorsOptions | null
-  readonly azureMobileServices: Dialect | null
+  readonly azureMobileServices: Destinations | null
   readonly providerTimeout: number
   readonly lookupTimeout: number
   readonly concurrency: number
