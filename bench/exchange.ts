@@ -34,7 +34,7 @@ async function ours (app: FastifyInstance, login: Login): Promise<void> {
   })
 }
 
-/** What a team would write: the same checks, claims and answer; a deadline and a bound on what it reads from the Graph. */
+/** What a team would write: the same checks, claims and answer; a deadline, and a bound on what it reads. */
 async function byHand (app: FastifyInstance, login: Login): Promise<void> {
   await app.register(fastifyJwt, { secret: randomBytes(32).toString('base64url') })
   const keys = createLocalJWKSet(JSON.parse(await (await request(login.google.endpoints.jwks)).body.text()))
@@ -82,14 +82,13 @@ async function byHand (app: FastifyInstance, login: Login): Promise<void> {
     const token = incoming.body.access_token
     const signal = AbortSignal.timeout(5000)
     const call = async (url: string) => JSON.parse(await (await request(url, { dispatcher, signal })).body.text())
-    const { data } = await call(
-      `${graph}/debug_token?${new URLSearchParams({ input_token: token, access_token: `${appId}|${appSecret}` }).toString()}`
-    )
+    const inspection = new URLSearchParams({ input_token: token, access_token: `${appId}|${appSecret}` })
+    const { data } = await call(`${graph}/debug_token?${inspection.toString()}`)
     if (data.is_valid !== true || data.app_id !== appId || data.type !== 'USER') throw new Error('refused')
     const proof = createHmac('sha256', appSecret).update(token).digest('hex')
-    const me = await call(
-      `${graph}/me?${new URLSearchParams({ fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof }).toString()}`
-    )
+    const fields = 'id,name,email,picture'
+    const profile = new URLSearchParams({ fields, access_token: token, appsecret_proof: proof })
+    const me = await call(`${graph}/me?${profile.toString()}`)
     if (me.id !== data.user_id) throw new Error('refused')
     reply.header('cache-control', 'no-store')
     return answer('facebook', me.id, appId)

@@ -9,7 +9,7 @@ export interface Served { url: string, requests: autocannon.Request[] }
 
 interface Measured { perSecond: number, perProcessorSecond: number }
 
-/** In the child: tells the parent where it listens, and its processor time whenever it is asked, until the parent goes. */
+/** In the child: tells the parent where it listens, and its processor time when asked, until the parent goes. */
 export async function serveUntilDisconnected (served: Served): Promise<void> {
   process.on('message', () => process.send?.({ microseconds: process.cpuUsage().user + process.cpuUsage().system }))
   process.send?.(served)

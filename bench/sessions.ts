@@ -14,9 +14,9 @@ import { createSessions } from '../src/sessions/sessions.js'
 import { memoryStore, postgresStore, redisStore } from '../src/sessions/stores/index.js'
 import { postgresMissing, redisMissing, startPostgres, startRedis } from '../test/sessions/servers.js'
 
-const SESSIONS = Number(process.argv[2] ?? 1_000_000)
-const SECONDS = Number(process.argv[3] ?? 5)
-const CALLERS = 64
+const sessionCount = Number(process.argv[2] ?? 1_000_000)
+const seconds = Number(process.argv[3] ?? 5)
+const callers = 64
 
 const identity: Identity = {
   provider: 'google',
@@ -56,7 +56,7 @@ async function inMemory (): Promise<Subject> {
   const limit = async (): Promise<void> => { counters.set('n', (counters.get('n') ?? 0) + 1) }
   return {
     name: 'memory',
-    store: memoryStore({ limit: SESSIONS * 2 }),
+    store: memoryStore({ limit: sessionCount * 2 }),
     size,
     limitName: 'Map.set',
     limit,
@@ -104,9 +104,9 @@ async function bytesPerSession ({ store, size }: Subject): Promise<number> {
   const now = Date.now()
   let made = 0
   await inParallel(async () => {
-    while (made < SESSIONS) await store.create(rowOf(made++, text, now))
+    while (made < sessionCount) await store.create(rowOf(made++, text, now))
   })
-  return (await size() - before) / SESSIONS
+  return (await size() - before) / sessionCount
 }
 
 function rowOf (number: number, text: string, now: number): Session {
@@ -143,9 +143,9 @@ async function refreshesPerSecond ({ store }: Subject): Promise<number> {
 }
 
 async function rate (open: () => Promise<() => Promise<unknown>>): Promise<number> {
-  const works = await Promise.all(Array.from({ length: CALLERS }, open))
+  const works = await Promise.all(Array.from({ length: callers }, open))
   const started = performance.now()
-  const end = started + SECONDS * 1000
+  const end = started + seconds * 1000
   let done = 0
   await Promise.all(works.map(async work => {
     for (; performance.now() < end; done++) await work()
@@ -154,7 +154,7 @@ async function rate (open: () => Promise<() => Promise<unknown>>): Promise<numbe
 }
 
 async function inParallel (work: () => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: CALLERS }, work))
+  await Promise.all(Array.from({ length: callers }, work))
 }
 
 async function measure (open: () => Promise<Subject>): Promise<Record<string, string | number>> {
@@ -165,7 +165,7 @@ async function measure (open: () => Promise<Subject>): Promise<Record<string, st
   await subject.close()
   return {
     store: subject.name,
-    sessions: SESSIONS,
+    sessions: sessionCount,
     'bytes each': Math.round(bytes),
     'refreshes/s': Math.round(refreshes),
     'own limit': `${Math.round(limit)} ${subject.limitName}/s`,

@@ -2,7 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import type { Identity, Permissions, UserLevel } from 'fastify-token-exchange'
 import pg from 'pg'
 
-/** What the application asks of its database. PostgreSQL and PGlite, which is PostgreSQL in this process, have it alike. */
+/** What the application asks of its database: PostgreSQL, or PGlite, which is PostgreSQL in this process. */
 export interface Database {
   query<Row extends Record<string, unknown>> (text: string, values?: unknown[]): Promise<{ rows: Row[] }>
   /** A connection of its own, to listen on. PGlite has but one. */
@@ -34,7 +34,8 @@ const insertAdministrator = `
   WITH seeded AS (
     INSERT INTO users (provider, subject, name, level) VALUES ($1, $2, $3, 'admin') ON CONFLICT DO NOTHING RETURNING id
   )
-  INSERT INTO user_permissions SELECT id, permission FROM seeded, unnest(ARRAY['todo:read', 'todo:write']) AS permission`
+  INSERT INTO user_permissions
+  SELECT id, permission FROM seeded, unnest(ARRAY['todo:read', 'todo:write']) AS permission`
 
 const insertAtFirstLogin = `
   WITH registered AS (
@@ -43,7 +44,8 @@ const insertAtFirstLogin = `
   INSERT INTO user_permissions SELECT id, 'todo:read' FROM registered`
 
 const selectPermissions = `
-  SELECT level, ARRAY(SELECT permission FROM user_permissions WHERE user_id = users.id ORDER BY permission) AS permissions
+  SELECT level,
+    ARRAY(SELECT permission FROM user_permissions WHERE user_id = users.id ORDER BY permission) AS permissions
   FROM users WHERE provider = $1 AND subject = $2`
 
 /** Opens PostgreSQL where there is a URL, else PGlite in a directory or, without one, in memory. */

@@ -69,7 +69,7 @@ app.get('/api/admin', { onRequest: app.requireLevel('admin') }, ({ auth }) => ({
 
 await todoTable(app, database)
 
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close(() => {}))
 
 const url = await app.listen({ port: Number(PORT), host: HOST })
 console.log(

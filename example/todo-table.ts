@@ -43,7 +43,8 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
     const {
       rows: [item]
     } = await database.query<Item>(
-      `INSERT INTO todoitem (id, owner, text, complete) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING ${itself}`,
+      `INSERT INTO todoitem (id, owner, text, complete) VALUES ($1, $2, $3, $4)
+       ON CONFLICT DO NOTHING RETURNING ${itself}`,
       [id, ownerOf(request) ?? 'operations', readText(text), readComplete(complete)]
     )
     if (item === undefined) return refuse(reply, 409, 'There is an item with this id')
@@ -81,7 +82,8 @@ export async function todoTable (app: FastifyInstance, database: Database): Prom
     const {
       rows: [item]
     } = await database.query<Item>(
-      `UPDATE todoitem SET text = CASE WHEN $3 THEN $4 ELSE text END, complete = coalesce($5, complete), "updatedAt" = now(), version = version + 1
+      `UPDATE todoitem SET text = CASE WHEN $3 THEN $4 ELSE text END, complete = coalesce($5, complete),
+         "updatedAt" = now(), version = version + 1
        WHERE ${own} AND id = $2 AND ($6::bigint IS NULL OR version = $6) RETURNING ${itself}`,
       [
         ownerOf(request),

@@ -20,8 +20,9 @@ const rows: Array<[string, string, string]> = [
 ]
 
 for (const [hangs, handler, code] of rows) {
+  const beside = handler === '' ? '' : ' and a slow error handler'
   t.test(
-    `close() with a hung ${hangs}, a connection that is kept alive ${handler === '' ? '' : 'and a slow error handler'}: it ends, and nothing is left`,
+    `close() with a hung ${hangs}, a connection that is kept alive${beside}: it ends, and nothing is left`,
     async t => {
       // The process must end by itself: the time limit, less than any keep-alive or timeout in it, kills it otherwise.
       const hung = await fakeServer(t, () => {})

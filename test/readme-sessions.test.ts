@@ -107,7 +107,8 @@ t.test('the function of an app: a retry, a dead session, an outage', async t => 
     console.log(first.refreshToken === again.refreshToken, typeof first.accessToken, await refresh('tampered'))
     await fetch('${url}/revoke', { method: 'POST', body: new URLSearchParams({ token: first.refreshToken }) })
     console.log(await refresh(first.refreshToken))
-    globalThis.fetch = async () => Response.json({ error: 'temporarily_unavailable', code: 'AUTH_ERR_STORE_UNAVAILABLE' }, { status: 503 })
+    const outage = { error: 'temporarily_unavailable', code: 'AUTH_ERR_STORE_UNAVAILABLE' }
+    globalThis.fetch = async () => Response.json(outage, { status: 503 })
     console.log(await refresh('x').catch(error => error.message))`
   )
   const program = run('node refresh.js', {}, workshop.directory)
@@ -203,11 +204,12 @@ t.test('the key set and the metadata, and a service that has only jose', { skip:
     keys: [{ algorithm: 'EdDSA', privateKey: foreign.export({ type: 'pkcs8', format: 'pem' }).toString() }]
   })
   t.not(createPublicKey(foreign).export({ format: 'jwk' }).x, JSON.parse(printedKeys).keys[0].x)
+  const { access_token: foreignToken } = stranger.tokenExchange.issue({ userId: 'x' })
   workshop.write(
     'verify.js',
     `${here(block('Verifying without this package'))}
     console.log(JSON.stringify(await userOf('${token}')))
-    console.log(await userOf('${stranger.tokenExchange.issue({ userId: 'x' }).access_token}').catch(error => error.code))`
+    console.log(await userOf('${foreignToken}').catch(error => error.code))`
   )
   const program = run('node verify.js', {}, workshop.directory)
   t.teardown(() => program.kill())

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import tokenExchange, { type Permissions, type TokenExchangeOptions } from '../../src/index.js'
 import { facebook } from '../../src/providers/index.js'
 import { startIdentityServer } from '../../src/testing/index.js'
@@ -25,14 +25,26 @@ export async function newApplication (changes: Partial<TokenExchangeOptions> = {
   return app
 }
 
-/** The status of a request, by its method, path and headers. */
+/** A login with Facebook, which always succeeds there. */
+export async function logIn (app: FastifyInstance, person: { id?: string } = {}): Promise<LightMyRequestResponse> {
+  const payload = { access_token: idp.facebook.accessToken(person) }
+  return await app.inject({ method: 'POST', url: '/login/facebook', payload })
+}
+
+export async function refresh (app: FastifyInstance, token: string): Promise<LightMyRequestResponse> {
+  const payload = { grant_type: 'refresh_token', refresh_token: token }
+  return await app.inject({ method: 'POST', url: '/token', payload })
+}
+
+/** The status of a request, by its method and path (`GET /todos`) and its headers. */
 export async function statusOf (
   app: FastifyInstance,
-  request: `${'GET' | 'POST'} /${string}`,
+  request: string,
   headers: Record<string, string> = {}
 ): Promise<number> {
-  const [method, url] = request.split(' ')
-  return (await app.inject({ method: method === 'POST' ? 'POST' : 'GET', url: url ?? '', headers })).statusCode
+  const [name, url = ''] = request.split(' ')
+  const method = name === 'POST' || name === 'DELETE' ? name : 'GET'
+  return (await app.inject({ method, url, headers })).statusCode
 }
 
 /** Headers of a user to whom this application issues a token itself. */

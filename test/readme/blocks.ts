@@ -39,7 +39,7 @@ export interface Workshop {
   remove (): void
 }
 
-/** A directory that looks like an application's: the package by its name, its dependencies, the key files of the README. */
+/** A directory that looks like an application's: the package by its name, its dependencies, the README's key files. */
 export function openWorkshop (): Workshop {
   const directory = mkdtempSync(join(tmpdir(), 'readme-'))
   const write = (file: string, text: string): void => writeFileSync(join(directory, file), text)

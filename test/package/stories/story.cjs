@@ -16,7 +16,8 @@ async function story () {
     keys: 'of the story: 32 bytes or more, ok',
     providers: { facebook: facebook(idp.facebook.options) }
   })
-  app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({ message: `hello, ${request.auth.user?.id}` }))
+  const onRequest = app.requireLevel('authenticated')
+  app.get('/api/auth', { onRequest }, ({ auth }) => ({ message: `hello, ${auth.user?.id}` }))
 
   const login = token => app.inject({ method: 'POST', url: '/login/facebook', payload: { access_token: token } })
   const answer = await login(idp.facebook.accessToken({ id: '10158' }))

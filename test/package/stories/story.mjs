@@ -7,7 +7,8 @@ import * as stores from 'fastify-token-exchange/stores'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
 
 assert.equal(tokenExchange, named)
-assert.deepEqual(Object.keys(stores).filter(name => /Store$/.test(name)).sort(), ['memoryStore', 'postgresStore', 'redisStore'])
+const storeNames = Object.keys(stores).filter(name => /Store$/.test(name))
+assert.deepEqual(storeNames.sort(), ['memoryStore', 'postgresStore', 'redisStore'])
 
 const idp = await startIdentityServer()
 const app = Fastify()
@@ -16,10 +17,13 @@ await app.register(tokenExchange, {
   keys: 'of the story: 32 bytes or more, ok',
   providers: { facebook: facebook(idp.facebook.options), corp: oidc(idp.oidc.options) }
 })
-app.get('/api/auth', { onRequest: app.requireLevel('authenticated') }, request => ({ message: `hello, ${request.auth.user?.id}` }))
+const onRequest = app.requireLevel('authenticated')
+app.get('/api/auth', { onRequest }, ({ auth }) => ({ message: `hello, ${auth.user?.id}` }))
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
 
-const login = (provider, body) => fetch(`${url}/login/${provider}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+const headers = { 'content-type': 'application/json' }
+const login = (provider, body) =>
+  fetch(`${url}/login/${provider}`, { method: 'POST', headers, body: JSON.stringify(body) })
 
 const answer = await login('facebook', { access_token: idp.facebook.accessToken({ id: '10158' }) })
 assert.equal(answer.status, 200)
