@@ -155,8 +155,8 @@ t.test('errors pass through the application\'s error handler, headers and all', 
       'asynchronous',
       app => {
         app.setErrorHandler(async (error: Error & { statusCode?: number, code?: string }, _request, reply) => {
-          await null
-          return await reply.code(error.statusCode ?? 500).send({ mine: error.code, message: error.message })
+          await Promise.resolve()
+          return reply.code(error.statusCode ?? 500).send({ mine: error.code, message: error.message })
         })
       }
     ]
