@@ -11,8 +11,8 @@ import type { RedirectSettings } from './redirect.js'
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
 
-/** Longer than any token, and a query can still carry it when every byte is escaped. */
-const MAX_BYTES = 4096
+/** What a header can carry (RFC 9110, 5.5), and no longer than a query can, when every byte is escaped. */
+const form = /^[!-~]{1,4096}$/
 
 /** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
 const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
@@ -29,8 +29,8 @@ export async function verifyClassicToken (
   token: string,
   context: VerifyContext
 ): Promise<VerifiedIdentity> {
-  // A web server's refusal of too long a query would look like an outage.
-  if (Buffer.byteLength(token) > MAX_BYTES) throw new errors.GrantRejectedError('too long')
+  // A refusal of theirs, for too long a query or a broken header, would look like an outage.
+  if (!form.test(token)) throw new errors.GrantRejectedError('form')
   const debug = await debugToken(app, token, context)
   const subject = checkToken(app, debug)
   const me = await readMe(app, token, context)
@@ -85,22 +85,14 @@ async function debugToken (
   token: string,
   context: VerifyContext
 ): Promise<JsonObject> {
-  const { data } = await callGraph(
-    `${graph}/debug_token`,
-    { input_token: token, access_token: `${appId}|${appSecret}` },
-    context
-  )
+  const { data } = await callGraph(`${graph}/debug_token`, { input_token: token }, `${appId}|${appSecret}`, context)
   if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: junk')
   return data
 }
 
 function readMe ({ graph, appSecret }: GraphApp, token: string, context: VerifyContext): Promise<JsonObject> {
   const proof = createHmac('sha256', appSecret).update(token).digest('hex')
-  return callGraph(
-    `${graph}/me`,
-    { fields: 'id,name,email,picture', access_token: token, appsecret_proof: proof },
-    context
-  )
+  return callGraph(`${graph}/me`, { fields: 'id,name,email,picture', appsecret_proof: proof }, token, context)
 }
 
 function checkToken ({ appId }: GraphApp, data: JsonObject): string {
@@ -117,8 +109,15 @@ function checkToken ({ appId }: GraphApp, data: JsonObject): string {
   return userId
 }
 
-async function callGraph (url: string, query: Record<string, string>, context: VerifyContext): Promise<JsonObject> {
-  const { status, body } = await requestJson(`${url}?${new URLSearchParams(query).toString()}`, { context })
+/** @param token in a header: URLs stand in traces and in the logs of proxies */
+async function callGraph (
+  url: string,
+  query: Record<string, string>,
+  token: string,
+  context: VerifyContext
+): Promise<JsonObject> {
+  const headers = { authorization: `Bearer ${token}` }
+  const { status, body } = await requestJson(`${url}?${new URLSearchParams(query).toString()}`, { headers, context })
   if (isObject(body) && isObject(body.error)) throw refusal(body.error)
   if (status !== 200 || !isObject(body)) throw new errors.ProviderUnavailableError(`status ${status}`)
   return body

@@ -55,17 +55,17 @@ function answer (switches: GraphSwitches, handler: (call: Call) => Answer): Hand
 }
 
 function debugToken (
-  { query }: Call,
+  call: Call,
   site: Site,
   app: { appId: string, appSecret: string },
   tokens: ReadonlyMap<string, GraphToken>
 ): Answer {
-  const [appId, appSecret] = (query.get('access_token') ?? '').split('|')
+  const [appId, appSecret] = (accessTokenOf(call) ?? '').split('|')
   if (appId !== app.appId) {
     return graphError(101, 'Error validating application. Cannot get application info due to a system error.')
   }
   if (appSecret !== app.appSecret) return graphError(190, 'Error validating application. Invalid application secret.')
-  const input = query.get('input_token')
+  const input = call.query.get('input_token')
   if (input === null || input === '') return graphError(100, '(#100) The parameter input_token is required')
   const token = tokens.get(input)
   if (token === undefined) return json(200, { data: { error: UNREADABLE, is_valid: false, scopes: [] } })
@@ -90,8 +90,8 @@ function debugToken (
   })
 }
 
-function me ({ query }: Call, site: Site, app: { appSecret: string }, tokens: ReadonlyMap<string, GraphToken>): Answer {
-  const presented = query.get('access_token')
+function me (call: Call, site: Site, app: { appSecret: string }, tokens: ReadonlyMap<string, GraphToken>): Answer {
+  const presented = accessTokenOf(call)
   if (presented === null) {
     return graphError(2500, 'An active access token must be used to query information about the current user.')
   }
@@ -102,12 +102,17 @@ function me ({ query }: Call, site: Site, app: { appSecret: string }, tokens: Re
     return graphError(code, message, subcode)
   }
   // https://developers.facebook.com/docs/graph-api/guides/secure-requests: with "Require App Secret" switched on.
-  const proof = query.get('appsecret_proof')
+  const proof = call.query.get('appsecret_proof')
   if (proof === null) return graphError(100, 'API calls from the server require an appsecret_proof argument')
   if (proof !== createHmac('sha256', app.appSecret).update(presented).digest('hex')) {
     return graphError(100, 'Invalid appsecret_proof provided in the API argument')
   }
-  return json(200, profile(token, query.get('fields') ?? 'id,name'))
+  return json(200, profile(token, call.query.get('fields') ?? 'id,name'))
+}
+
+/** In the query, or in a header, of which the Graph knows two schemes. */
+function accessTokenOf ({ query, headers }: Call): string | null {
+  return query.get('access_token') ?? /^(?:Bearer|OAuth) +(\S+)$/i.exec(headers.authorization ?? '')?.[1] ?? null
 }
 
 function profile ({ user, scopes }: GraphToken, fields: string): Record<string, unknown> {

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import t from 'tap'
 import { facebook } from '../../src/providers/index.js'
 import { fakeServer, json, raw, type Handler } from '../http/fake-server.js'
@@ -31,8 +32,9 @@ function graph (debug: unknown = { data: goodDebug }, me: unknown = goodMe, stat
     json(request.url?.includes('/debug_token') === true ? debug : me, status)(request, response, body)
 }
 
-function provider (url: string) {
-  return facebook({ appId: APP, appSecret: 's3cret', endpoints: { graph: `${url}/v23.0/`, jwks: `${url}/jwks` } })
+function provider (url: string, more: { redirect?: object } = {}) {
+  const endpoints = { graph: `${url}/v23.0/`, jwks: `${url}/jwks` }
+  return facebook({ appId: APP, appSecret: 's3cret', endpoints, ...more })
 }
 
 function login (url: string, token = TOKEN) {
@@ -41,7 +43,7 @@ function login (url: string, token = TOKEN) {
 
 t.test('a classic token', async t => {
   const fake = await fakeServer(t, graph())
-  const token = 'EAAG&appsecret_proof=x#é'
+  const token = 'EAAG&appsecret_proof=x#'
   t.strictSame(await login(fake.url, token), {
     subject: USER,
     clientId: APP,
@@ -54,16 +56,57 @@ t.test('a classic token', async t => {
   })
   t.strictSame(fake.calls, ['GET /v23.0/debug_token', 'GET /v23.0/me'])
   t.strictSame(
-    fake.requests.map(({ url }) => Object.fromEntries(url.searchParams)),
+    fake.requests.map(({ url, headers }) => ({
+      ...Object.fromEntries(url.searchParams),
+      authorization: headers.authorization
+    })),
     [
-      { input_token: token, access_token: `${APP}|s3cret` },
+      { input_token: token, authorization: `Bearer ${APP}|s3cret` },
       {
         fields: 'id,name,email,picture',
-        access_token: token,
-        appsecret_proof: createHmac('sha256', 's3cret').update(token).digest('hex')
+        appsecret_proof: createHmac('sha256', 's3cret').update(token).digest('hex'),
+        authorization: `Bearer ${token}`
       }
     ]
   )
+})
+
+// What tracing sees of outgoing calls: @opentelemetry/instrumentation-undici makes spans of these channels.
+t.test('no secret stands in a URL', async t => {
+  const fake = await fakeServer(t, graph())
+  const urls: string[] = []
+  const listen = (message: unknown) => {
+    const { request } = Object(message)
+    urls.push(`${request.origin}${request.path}`)
+  }
+  const channels = ['create', 'bodySent', 'headers', 'trailers'].map(name => `undici:request:${name}`)
+  channels.forEach(channel => subscribe(channel, listen))
+  t.teardown(() => channels.forEach(channel => unsubscribe(channel, listen)))
+  await login(fake.url)
+  fake.answer = (request, response, body) =>
+    (request.url === '/v23.0/oauth/access_token' ? json({ access_token: TOKEN, token_type: 'bearer' }) : graph())(
+      request, response, body
+    )
+  const { redeem } = provider(fake.url, { redirect: {} })
+  const answer = { code: 'c0de', redirectUri: 'https://api.example/cb', codeVerifier: 'v3rifier', nonce: 'n' }
+  t.match(await redeem?.(answer, { signal: new AbortController().signal }), { subject: USER })
+  const paths = urls.map(url => new URL(url))
+  t.strictSame(
+    new Set(paths.map(({ pathname }) => pathname)),
+    new Set(['/v23.0/debug_token', '/v23.0/me', '/v23.0/oauth/access_token'])
+  )
+  t.notMatch(urls.join('\n'), /s3cret|c0de|v3rifier/)
+  // Graph has no other place for the token that it is asked about: how to keep it out of traces is in the documentation.
+  const holdToken = paths.filter(({ href }) => href.includes(TOKEN))
+  t.strictSame(new Set(holdToken.map(({ pathname }) => pathname)), new Set(['/v23.0/debug_token']))
+})
+
+t.test('what no header could carry is no token, and nobody is asked', async t => {
+  const fake = await fakeServer(t, graph())
+  for (const token of ['é', 'a b', 'a\r\nx: y', '\0', '\u20ac', ' a', 'x'.repeat(4097)]) {
+    await t.rejects(login(fake.url, token), { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'form' })
+  }
+  t.strictSame(fake.calls, [])
 })
 
 t.test('answers that are good all the same', async t => {

@@ -8,8 +8,8 @@ const idp = await startIdentityServer()
 t.teardown(() => idp.close())
 const { appId, appSecret, endpoints } = idp.facebook.options
 
-async function ask (url: string): Promise<{ status: number, text: string, body: unknown }> {
-  const answer = await fetch(url)
+async function ask (url: string, authorization = ''): Promise<{ status: number, text: string, body: unknown }> {
+  const answer = await fetch(url, { headers: authorization === '' ? {} : { authorization } })
   const text = await answer.text()
   return { status: answer.status, text, body: JSON.parse(text) }
 }
@@ -41,6 +41,20 @@ t.test('debug_token says whose token it is, of which app, and until when', async
   })
   t.equal(member(body, 'data', 'expires_at'), Number(member(body, 'data', 'issued_at')) + 60 * 86_400)
   t.equal(member(body, 'data', 'error'), undefined)
+})
+
+t.test('the token of a call may stand in a header, of two schemes', async t => {
+  const token = idp.facebook.accessToken({ id: '7' })
+  const proof = createHmac('sha256', appSecret).update(token).digest('hex')
+  const [debug, me] = [`${endpoints.graph}/debug_token?input_token=${token}`, `${endpoints.graph}/me?appsecret_proof=${proof}`]
+  for (const scheme of ['Bearer', 'OAuth', 'bearer']) {
+    t.match(await ask(debug, `${scheme} ${appId}|${appSecret}`), { status: 200, body: { data: { user_id: '7' } } })
+    t.match(await ask(me, `${scheme} ${token}`), { status: 200, body: { id: '7' } })
+    t.match(await ask(debug, `${scheme} ${appId}|wrong`), { status: 400, body: { error: { code: 190 } } })
+    t.match(await ask(me, `${scheme} wrong`), { status: 400, body: { error: { code: 190 } } })
+  }
+  t.match(await ask(debug, `Basic ${appId}|${appSecret}`), { status: 400, body: { error: { code: 101 } } })
+  t.match(await ask(me, `Basic ${token}`), { status: 400, body: { error: { code: 2500 } } })
 })
 
 t.test('a version in the path is tolerated', async t => {
