@@ -14,14 +14,15 @@ export interface Completed {
 /** The page in a popup that hands the login to the page that opened it, of this origin and no other. */
 export function completionPage (completed: Completed, origin: string): Page {
   const nonce = randomBytes(16).toString('base64')
-  const script = `if(window.opener)window.opener.postMessage(${literal(JSON.stringify(completed))},${literal(origin)});window.close()`
+  const post = `postMessage(${literal(JSON.stringify(completed))},${literal(origin)})`
+  const script = `if(window.opener)window.opener.${post};window.close()`
   return {
     html: `<!DOCTYPE html><title>Login</title><script nonce="${nonce}">${script}</script>`,
     policy: policyWith(`'nonce-${nonce}'`)
   }
 }
 
-/** A string literal of JavaScript that cannot leave its script (HTML Standard, 4.12.1.3) nor its line (ECMA-262 before 2019). */
+/** A string literal that cannot leave its script (HTML Standard, 4.12.1.3) nor its line (ECMA-262 before 2019). */
 function literal (text: string): string {
   return JSON.stringify(text).replace(
     /[<>&\u2028\u2029]/g,

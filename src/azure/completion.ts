@@ -35,7 +35,7 @@ export function readCompletion (query: URLSearchParams, to: Destinations): Compl
   return challenge === null ? { form: 'uri', uri } : { form: 'code', uri, challenge }
 }
 
-/** What comes back with the browser is checked again: the settings may have changed since. @throws as `readCompletion` */
+/** What comes back with the browser is checked again: options may have changed since. @throws as `readCompletion` */
 export function restoreCompletion (value: unknown, to: Destinations): Completion {
   const { form, origin, uri, challenge }: Record<string, unknown> = { ...(typeof value === 'object' ? value : {}) }
   if (form === 'page' && typeof origin === 'string') return { form, origin: allowedOrigin(origin, to) }

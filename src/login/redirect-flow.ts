@@ -97,7 +97,7 @@ export interface FlowCookie {
   read (header: string | undefined): string | null
 }
 
-/** RFC 6265bis, 4.1.3.2: with the prefix no other host can plant one. It needs `Secure`, which loopback does not have. */
+/** RFC 6265bis, 4.1.3.2: with the prefix no other host can plant one. It needs `Secure`, which loopback has not. */
 export function createFlowCookie (issuer: string): FlowCookie {
   const isSecure = issuer.startsWith('https:')
   const name = isSecure ? '__Host-login' : 'login'

@@ -82,7 +82,10 @@ t.test('an error handler of one scope or of one route is asked there and nowhere
   })
   app.get(
     '/route',
-    { onRequest: app.requireLevel('admin'), errorHandler: (_error, _request, reply) => reply.code(418).send('route') },
+    {
+      onRequest: app.requireLevel('admin'),
+      errorHandler: (_error, _request, reply) => { reply.code(418).send('route') }
+    },
     () => ({})
   )
   t.equal((await app.inject('/scope')).body, 'scope')

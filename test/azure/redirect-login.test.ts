@@ -405,7 +405,11 @@ t.test('PKCE: a code in the redirect, redeemed once by who holds the verifier', 
     hash.toString('base64').replaceAll('+', ' ')
   ]) {
     const [{ app }, elsewhere] = [servers[0] ?? (await server()), servers[1] ?? (await server())]
-    const query = `post_login_redirect_uri=${custom}&code_challenge=${encodeURIComponent(challenge)}&code_challenge_method=S256`
+    const query = new URLSearchParams({
+      post_login_redirect_uri: custom,
+      code_challenge: challenge,
+      code_challenge_method: 'S256'
+    })
     const ended = await openBrowser(app).login(`/.auth/login/facebook?${query}`)
     t.ok(ended.location.startsWith(`${custom}#authorization_code=`), challenge)
     const code = fragment(ended.location, 'authorization_code')

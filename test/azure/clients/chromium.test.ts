@@ -41,12 +41,14 @@ t.test('an app of another origin in Chromium', { skip: chromiumMissing }, async 
     const page = await browser.newPage()
     await page.goto(stranger.origin)
     const status = await page.evaluate(
-      `new WindowsAzure.MobileServiceClient('${example.url}').invokeApi('everyone', { method: 'get' }).then(() => 'read', error => error.request.status)`
+      `new WindowsAzure.MobileServiceClient('${example.url}').invokeApi('everyone', { method: 'get' })
+        .then(() => 'read', error => error.request.status)`
     )
     t.equal(status, 0)
     const refused = page.context().waitForEvent('page')
     await page.evaluate(
-      `window.open('${example.url}/.auth/login/facebook?completion_type=postMessage&completion_origin=' + encodeURIComponent(location.origin)) !== null`
+      `window.open('${example.url}/.auth/login/facebook?completion_type=postMessage&completion_origin=' +
+        encodeURIComponent(location.origin)) !== null`
     )
     const popup = await refused
     await popup.waitForLoadState()
@@ -101,7 +103,8 @@ t.test(
     )
 
     idp.facebook.page.refuse()
-    const refused = `new WindowsAzure.MobileServiceClient('https://localhost:${port}').login('facebook').then(() => 'in', error => String(error.message || error))`
+    const refused = `new WindowsAzure.MobileServiceClient('https://localhost:${port}').login('facebook')
+      .then(() => 'in', error => String(error.message || error))`
     t.match(await page.evaluate(refused), 'access_denied')
     await context.close()
   }

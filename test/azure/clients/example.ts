@@ -28,7 +28,9 @@ export async function startExample (origins: string[]): Promise<Example> {
 }
 
 /** A page of a browser app, on an origin of its own. */
-export async function startSite (scripts: Readonly<Record<string, string>>): Promise<{ origin: string, close(): void }> {
+export async function startSite (
+  scripts: Readonly<Record<string, string>>
+): Promise<{ origin: string, close(): void }> {
   const server = createServer((request, response) => {
     const script = scripts[request.url ?? '']
     response.setHeader('content-type', script === undefined ? 'text/html' : 'text/javascript')

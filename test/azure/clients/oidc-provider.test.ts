@@ -28,7 +28,8 @@ t.test('login by redirect at a real OpenID Connect server, in Chromium', { skip:
     pkce: { required: () => true },
     cookies: { keys: ['a-key-for-the-cookies-of-the-test'] }
   })
-  const listening = createServer(server.callback())
+  const handle = server.callback()
+  const listening = createServer((request, response) => { handle(request, response).catch(error => response.destroy(error)) })
   await new Promise<void>(resolve => { listening.listen(issuerPort, 'localhost', resolve) })
   t.teardown(() => { listening.close(); listening.closeAllConnections() })
 

@@ -7,8 +7,14 @@ const require = createRequire(import.meta.url)
 /** What the SDK's dependencies ask of Node; its own build took browserify's copies of these modules. */
 const builtins: Readonly<Record<string, string>> = {
   util: `
-    exports.inherits = function (child, parent) { child.super_ = parent; Object.setPrototypeOf(child.prototype, parent.prototype) }
-    exports.format = function (text) { var values = [].slice.call(arguments, 1); return String(text).replace(/%[sdj]/g, function () { return values.shift() }) }`,
+    exports.inherits = function (child, parent) {
+      child.super_ = parent
+      Object.setPrototypeOf(child.prototype, parent.prototype)
+    }
+    exports.format = function (text) {
+      var values = [].slice.call(arguments, 1)
+      return String(text).replace(/%[sdj]/g, function () { return values.shift() })
+    }`,
   assert: 'module.exports = function () {}; module.exports.ok = module.exports.equal = module.exports',
   stream: 'exports.Stream = function Stream () {}',
   buffer: 'exports.Buffer = { isBuffer: function () { return false } }'
@@ -55,7 +61,8 @@ export function bundleSdk (): string {
     function require (id) {
       if (!(id in modules)) throw new Error('Cannot find module ' + id)
       if (!loaded[id]) {
-        loaded[id] = { exports: {} }; modules[id].call(window, loaded[id], loaded[id].exports, require, window, process, Buffer)
+        var module = loaded[id] = { exports: {} }
+        modules[id].call(window, module, module.exports, require, window, process, Buffer)
       }
       return loaded[id].exports
     }

@@ -6,7 +6,9 @@ export function story (url: string, login: string): string {
     const status = work => work.then(() => 200, error => error.request ? error.request.status : String(error))
     const apis = async () => {
       const statuses = []
-      for (const api of ['everyone', 'app', 'auth', 'admin']) statuses.push(await status(client.invokeApi(api, { method: 'get' })))
+      for (const api of ['everyone', 'app', 'auth', 'admin']) {
+        statuses.push(await status(client.invokeApi(api, { method: 'get' })))
+      }
       return statuses
     }
     seen.anonymous = await apis()
@@ -22,12 +24,14 @@ export function story (url: string, login: string): string {
     seen.inserted = [one.text, typeof one.id, one.version]
     seen.lookup = (await table.lookup(one.id)).text
     seen.filtered = (await table.where({ complete: true }).read()).map(item => item.text)
-    seen.startsWith = (await table.read("$filter=startswith(text,'o') and not (complete eq true)")).map(item => item.text)
+    const started = await table.read("$filter=startswith(text,'o') and not (complete eq true)")
+    seen.startsWith = started.map(item => item.text)
     const page = await table.orderByDescending('text').skip(0).take(1).select('id', 'text').includeTotalCount().read()
     seen.page = [page.map(item => item.text), page.totalCount]
     const updated = await table.update({ id: one.id, text: 'uno', version: one.version })
     seen.updated = [updated.text, updated.version]
-    seen.conflict = await table.update({ id: one.id, text: 'eins', version: one.version }).then(() => null, error => [error.request.status, error.serverInstance && error.serverInstance.text])
+    seen.conflict = await table.update({ id: one.id, text: 'eins', version: one.version }).then(() => null, error =>
+      [error.request.status, error.serverInstance && error.serverInstance.text])
     seen.missing = await status(table.lookup('nowhere'))
     await table.del({ id: two.id, version: two.version })
     await table.del({ id: one.id })
