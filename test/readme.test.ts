@@ -151,7 +151,7 @@ t.test('no block is left out', async t => {
 })
 
 t.test('the tables name every option and every error', async t => {
-  const declared = /export interface TokenExchangeOptions [^]*?^}/m.exec(fileOf('src/options.ts'))?.[0] ?? ''
+  const declared = /export interface TokenExchangeOptions [^]*?^}/m.exec(fileOf('src/options/options.ts'))?.[0] ?? ''
   const options = [...declared.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name)
   t.ok(options.length > 10)
   for (const name of options) t.ok(readme.includes(`\n| \`${name}\` |`), `option ${name}`)

@@ -1,5 +1,5 @@
 import { TokenExchangeError } from '../errors.js'
-import { listOrEmpty, open, origin, refused as refusedOption, type Reader } from '../options/values.js'
+import { listOrEmpty, open, origin, refused as refusedOption, type Given, type Reader } from '../options/values.js'
 
 /** The wire dialect of Azure Mobile Services and Azure Mobile Apps. `true` is `{}`. */
 export interface AzureMobileServicesOptions {
@@ -23,18 +23,22 @@ export type Destinations = Readonly<Required<AzureMobileServicesOptions>>
  * @throws errors.OptionInvalidError
  */
 export function readAzureMobileServices (
-  value: unknown = false,
+  options: Given<'azureMobileServices' | 'providers'>,
   { corsOrigins, providers }: { corsOrigins: readonly string[], providers: Iterable<string> }
 ): Destinations | null {
-  if (value === false) return null
-  const path = 'azureMobileServices'
-  const given = open(value === true ? {} : value, path, ['completionOrigins', 'redirectUris', 'paths'])
-  if ([...providers].includes('done')) throw refusedOption('providers.done', `is a page of the login under ${path}`)
-  return Object.freeze({
-    completionOrigins: given.read('completionOrigins', listOrEmpty(origin), corsOrigins),
-    redirectUris: given.read('redirectUris', listOrEmpty(absoluteUri), []),
-    paths: given.read('paths', listOrEmpty(ownPath), [])
-  })
+  const destinations = options.read<Destinations | null>('azureMobileServices', (value, path) => {
+    if (value === false) return null
+    const given = open(value === true ? {} : value, path, ['completionOrigins', 'redirectUris', 'paths'])
+    return Object.freeze({
+      completionOrigins: given.read('completionOrigins', listOrEmpty(origin), corsOrigins),
+      redirectUris: given.read('redirectUris', listOrEmpty(absoluteUri), []),
+      paths: given.read('paths', listOrEmpty(ownPath), [])
+    })
+  }, null)
+  if (destinations !== null && [...providers].includes('done')) {
+    throw options.refuse('providers', 'must not have done, which is a page of the login under azureMobileServices')
+  }
+  return destinations
 }
 
 // Schemes that a browser runs or reads from the device, instead of going somewhere.

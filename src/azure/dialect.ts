@@ -1,46 +1,36 @@
 import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
-import type { Nonces } from '../login/nonces.js'
-import { createOneTimeCodes } from '../login/one-time-codes.js'
-import { createFlowCookie, createRedirectFlows } from '../login/redirect-flow.js'
-import { createSeals } from '../login/seals.js'
 import type { CorsOptions, CorsPolicy } from '../guards/cors.js'
-import type { ServerKey } from '../tokens/keys.js'
-import { accountRoutes, type AccountParts } from './account.js'
+import type { Dialect } from '../routes/standard-dialect.js'
+import type { Server } from '../server.js'
+import { accountRoutes } from './account.js'
+import type { Destinations } from './destinations.js'
 import { clientDirectedLogin } from './login.js'
-import { serviceDirectedLogin, type RedirectLoginParts } from './redirect-login.js'
-import { noteErrorHandlers, refuseWith401 } from './refusals.js'
+import { serviceDirectedLogin } from './redirect-login.js'
+import { noteErrorHandlers, refuseWith401, renderErrors, turnAway } from './refusals.js'
 
-export { renderErrors, turnAway } from './refusals.js'
-
-/** What the dialect asks of the application's scope. */
-export function prepareApplication (app: FastifyInstance): void {
-  noteErrorHandlers(app)
-  acceptBodylessDelete(app)
+/** The wire dialect of Azure Mobile Services and Azure Mobile Apps. @param destinations to which browsers may be sent */
+export function azureDialect (destinations: Destinations): Dialect {
+  return {
+    prepare (app) {
+      noteErrorHandlers(app)
+      acceptBodylessDelete(app)
+    },
+    cors: dialectCors,
+    turnAway,
+    renderErrors,
+    routes: (scope, server) => registerRoutes(scope, server, destinations)
+  }
 }
 
-export interface DialectParts extends AccountParts, Omit<RedirectLoginParts, 'flows' | 'cookie' | 'codes'> {
-  keys: readonly ServerKey[]
-  nonces: Nonces
-  /** Names of the providers. */
-  names: readonly string[]
-}
-
-/** The routes of the dialect, in a scope that is fit for own routes. */
-export async function registerDialect (scope: FastifyInstance, { keys, ...parts }: DialectParts): Promise<void> {
+async function registerRoutes (scope: FastifyInstance, server: Server, destinations: Destinations): Promise<void> {
   await scope.register(async dialect => {
     dialect.addHook('onRoute', route => acceptTrailingSlash(dialect, route))
     refuseWith401(dialect)
-    accountRoutes(dialect, parts)
-    if (parts.names.length === 0) return
-    await dialect.register(async login => { clientDirectedLogin(login, parts) })
-    const seals = createSeals(keys.flatMap(({ signWith }) => signWith ?? []), parts.issuer)
-    serviceDirectedLogin(dialect, {
-      ...parts,
-      flows: createRedirectFlows(seals),
-      codes: createOneTimeCodes(seals),
-      cookie: createFlowCookie(parts.issuer)
-    })
+    accountRoutes(dialect, server, destinations)
+    if (server.options.providers.size === 0) return
+    await dialect.register(async login => { clientDirectedLogin(login, server) })
+    serviceDirectedLogin(dialect, server, destinations)
   })
 }
 
@@ -55,7 +45,7 @@ function acceptTrailingSlash (scope: FastifyInstance, { url, routePath, ...route
  * Cross-origin answers as the original's: `OPTIONS` is answered to anybody, whatever headers are asked for are
  * allowed; what an answer may show is said to the listed origins only.
  */
-export function dialectCors ({ origins }: CorsOptions): CorsPolicy {
+function dialectCors ({ origins }: CorsOptions): CorsPolicy {
   return {
     delegator (request, callback) {
       const { origin } = request.headers

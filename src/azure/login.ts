@@ -1,22 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import type { Exchange } from '../login/login.js'
 import { readGrantOf, type Members } from '../login/grant.js'
 import type { AuthorizationGrant, GrantType } from '../identity.js'
 import { bodyLimit, membersOf, parser, readJson, type Body } from '../routes/bodies.js'
+import type { Server } from '../server.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 
 /** Clients of version 1 send Microsoft-account tokens to `POST /login` itself. */
 const unnamedProviders = ['microsoftaccount', 'microsoft']
 
 /** Client-directed login on the paths of both generations. */
-export function clientDirectedLogin (
-  scope: FastifyInstance,
-  { exchange, names, config }: { exchange: Exchange, names: Iterable<string>, config: object }
-): void {
-  const known = new Set(names)
+export function clientDirectedLogin (scope: FastifyInstance, { exchange, options, routeConfig: config }: Server): void {
   // Where there is neither, the name that nobody has: refused like any other unknown one.
-  const unnamed = unnamedProviders.find(name => known.has(name)) ?? ''
+  const unnamed = unnamedProviders.find(name => options.providers.has(name)) ?? ''
   const route = { bodyLimit, config }
   parseBodiesOfSdks(scope)
 

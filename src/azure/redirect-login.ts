@@ -1,33 +1,29 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
 import type { Exchange } from '../login/login.js'
-import type { OneTimeCodes } from '../login/one-time-codes.js'
-import { browserRoute, queryOf, redirectLogin, sendPage, type Ending, type RedirectParts } from '../routes/redirect.js'
+import { createOneTimeCodes, type OneTimeCodes } from '../login/one-time-codes.js'
+import { createFlowCookie, createRedirectFlows } from '../login/redirect-flow.js'
+import { createSeals } from '../login/seals.js'
+import { browserRoute, queryOf, redirectLogin, sendPage, type Ending } from '../routes/redirect.js'
+import type { Server } from '../server.js'
 import { complete, readCompletion, restoreCompletion, type Completion } from './completion.js'
 import { emptyPage } from './completion-page.js'
 import type { Destinations } from './destinations.js'
 import { textOf } from './refusals.js'
 
-export interface RedirectLoginParts extends RedirectParts {
-  destinations: Destinations
-  /** The public address of this server. */
-  issuer: string
-  codes: OneTimeCodes
-  config: object
-}
-
 interface Named { Params: { provider: string } }
 
 /** Service-directed login: the browser is sent to the provider and comes back, on the paths of both generations. */
-export function serviceDirectedLogin (scope: FastifyInstance, parts: RedirectLoginParts): void {
-  const address = `${parts.issuer}${scope.prefix}`
-  const v1 = redirectLogin(parts, name => `${address}/login/${name}`, endingOf(parts, `${address}/login/done`))
-  const v2 = redirectLogin(
-    parts,
-    name => `${address}/.auth/login/${name}/callback`,
-    endingOf(parts, `${address}/.auth/login/done`)
-  )
-  const route = browserRoute(scope, parts.config)
+export function serviceDirectedLogin (scope: FastifyInstance, server: Server, destinations: Destinations): void {
+  const { exchange, singleUse, material, options: { issuer } } = server
+  const seals = createSeals(material)
+  const codes = createOneTimeCodes(seals)
+  const parts = { exchange, singleUse, flows: createRedirectFlows(seals), cookie: createFlowCookie(issuer) }
+  const address = `${issuer}${scope.prefix}`
+  const endingAt = (path: string): Ending<Completion> => endingOf({ exchange, destinations, codes }, `${address}${path}`)
+  const v1 = redirectLogin(parts, name => `${address}/login/${name}`, endingAt('/login/done'))
+  const v2 = redirectLogin(parts, name => `${address}/.auth/login/${name}/callback`, endingAt('/.auth/login/done'))
+  const route = browserRoute(scope, server.routeConfig)
   scope.get<Named>('/login/:provider', route, (request, reply) => {
     const visit = isAnswer(queryOf(request)) ? v1.comeBack : v1.begin
     return visit(nameOf(request), request, reply)
@@ -36,14 +32,17 @@ export function serviceDirectedLogin (scope: FastifyInstance, parts: RedirectLog
   scope.get<Named>('/.auth/login/:provider/callback', route, (request, reply) =>
     v2.comeBack(nameOf(request), request, reply)
   )
-  scope.get<Named>('/.auth/login/:provider/token', route, request => redeemCode(parts, nameOf(request), request))
+  scope.get<Named>('/.auth/login/:provider/token', route, request => redeemCode({ exchange, codes }, nameOf(request), request))
   for (const path of ['/login/done', '/.auth/login/done']) {
     scope.get(path, route, (_request, reply) => sendPage(emptyPage, reply))
   }
 }
 
 /** @param doneUrl where it ends when nothing else was asked for */
-function endingOf ({ destinations, exchange, codes }: RedirectLoginParts, doneUrl: string): Ending<Completion> {
+function endingOf (
+  { exchange, destinations, codes }: { exchange: Exchange, destinations: Destinations, codes: OneTimeCodes },
+  doneUrl: string
+): Ending<Completion> {
   return {
     read: query => readCompletion(query, destinations),
     restore: value => restoreCompletion(value, destinations),

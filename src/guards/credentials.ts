@@ -7,6 +7,9 @@ export interface Credentials {
   masterKey: string | null
 }
 
+/** Reads the raw header list of a request. */
+export type CredentialReader = (rawHeaders: readonly string[]) => Credentials
+
 /** Names of the headers beside `Authorization: Bearer`, in lower case. */
 export interface CredentialHeaders {
   token: string
@@ -22,7 +25,7 @@ const authorization = 'authorization'
  * It reads the raw header list: Node keeps the first of two `Authorization` headers and joins other repeated ones,
  * so only the list tells that a credential was sent twice (RFC 9110, 5.3 allows neither).
  */
-export function createCredentialReader (headers: CredentialHeaders): (rawHeaders: readonly string[]) => Credentials {
+export function createCredentialReader (headers: CredentialHeaders): CredentialReader {
   const names = [authorization, headers.token, headers.applicationKey, headers.masterKey]
   const lengths = new Set(names.map(name => name.length))
 

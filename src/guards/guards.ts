@@ -1,7 +1,8 @@
-import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { errors } from '../errors.js'
 import { isLevel, levels, type Level } from '../permissions/level.js'
 import type { Permission } from '../permissions/permissions.js'
+import type { User } from '../tokens/claims.js'
 import type { Authenticator } from './authenticate.js'
 import type { Credentials } from './credentials.js'
 import {
@@ -90,11 +91,34 @@ export function defaultGuard ({ requireLevel }: Guards, level: Level): preParsin
   }
 }
 
+/** Puts it on the whole application. @throws errors.OptionInvalidError in another scope than the root */
+export function addDefaultGuard (app: FastifyInstance, guards: Guards, level: Level): void {
+  if (!isRoot(app)) {
+    throw new errors.OptionInvalidError(
+      'defaultLevel guards the whole application: register the plugin in the root scope, or inside of a plugin of your ' +
+      'own that fastify-plugin wraps'
+    )
+  }
+  app.addHook('preParsing', defaultGuard(guards, level))
+}
+
+// An encapsulated scope inherits from its parent; only the root inherits from nothing of Fastify's.
+function isRoot (app: FastifyInstance): boolean {
+  return Object.getPrototypeOf(app) === Object.prototype
+}
+
 /** What `request.auth` answers. @throws errors.NotGuardedError where no guard ran: never silently empty */
 export function readAuth (request: FastifyRequest): Auth {
   const auth = request[kAuth]
   if (auth == null) throw new errors.NotGuardedError()
   return auth
+}
+
+/** The user of a guarded request. @throws errors.CredentialMissingError where there is none */
+export function userOf (request: FastifyRequest): User {
+  const { user } = readAuth(request)
+  if (user === null) throw new errors.CredentialMissingError()
+  return user
 }
 
 // Fetch standard, CORS-preflight request: a browser sends it without credentials. Only where nothing but OPTIONS can be

@@ -7,8 +7,8 @@ export type KeyMatcher = (presented: string) => string | null
  * Compares digests, of all keys each time: neither the length of a key nor how much of it was guessed
  * shows in the time it takes.
  */
-export function createKeyMatcher (keys: Readonly<Record<string, string>>): KeyMatcher {
-  const entries = Object.entries(keys).map(([label, key]) => ({ label, digest: digestOf(key) }))
+export function createKeyMatcher (keys: ReadonlyMap<string, string>): KeyMatcher {
+  const entries = Array.from(keys, ([label, key]) => ({ label, digest: digestOf(key) }))
   return presented => {
     const digest = digestOf(presented)
     let found: string | null = null

@@ -2,10 +2,35 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, IdentityProvider } from '../identity.js'
+import type { ExchangeProvider } from './login.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 
 /** The request on whose behalf a provider is asked. */
 export type Caller = Pick<FastifyRequest, 'ip' | 'log'>
+
+/** The providers of this server by name, as a login asks them. */
+export function createProviders (
+  { providers, providerTimeout: milliseconds, concurrency }: ProviderOptions,
+  deadlines: Deadlines
+): ReadonlyMap<string, ExchangeProvider> {
+  const entryOf = (name: string, provider: IdentityProvider): ExchangeProvider => {
+    const inquire = createInquiry(name, { milliseconds, concurrency, deadlines })
+    return {
+      accepts: provider.accepts,
+      nonce: provider.nonce ?? 'if-present',
+      replay: provider.replay ?? 'allow',
+      verify: createVerification(name, provider, inquire),
+      redirection: createRedirection(name, provider, inquire)
+    }
+  }
+  return new Map(Array.from(providers, ([name, provider]) => [name, entryOf(name, provider)]))
+}
+
+interface ProviderOptions {
+  readonly providers: ReadonlyMap<string, IdentityProvider>
+  readonly providerTimeout: number
+  readonly concurrency: number
+}
 
 /**
  * Asks one provider something, within its deadline and its share of the server.

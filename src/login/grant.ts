@@ -31,7 +31,7 @@ export function readGrantOf (type: GrantType, token: string, members: Members): 
   }
 }
 
-function text (members: Members, name: string): string {
+export function text (members: Members, name: string): string {
   const value = members[name]
   if (typeof value !== 'string' || value === '') {
     throw new errors.RequestInvalidError(`${name} must be a non-empty string`)

@@ -1,15 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, GrantType } from '../identity.js'
+import type { AuthorizationAnswer, AuthorizationGrant, GrantType, Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
+import type { GrantedPermissions } from '../permissions/permissions.js'
+import type { SessionGrant } from '../sessions/session-chain.js'
 import type { Sessions } from '../sessions/sessions.js'
-import type { TokenAnswer } from '../tokens/issuer.js'
-import { userIdOf, type Mint, type Proven } from './mint.js'
+import type { SpentKey } from '../sessions/store.js'
+import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { SingleUse, SingleUsePolicy } from './single-use.js'
 import type { Caller, Redirection, Verification } from './ask-provider.js'
 import type { Verified } from './verified-identity.js'
 
-export type { Proven } from './mint.js'
+/** A user whom the provider has vouched for and the lookup has let in; nothing is issued yet. */
+export interface Proven { identity: Identity, granted: GrantedPermissions }
 
 /** One provider of this server, as the exchange sees it. */
 export interface ExchangeProvider extends SingleUsePolicy {
@@ -57,9 +61,10 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     grant: AuthorizationGrant,
     request: FastifyRequest
   ): Promise<TokenAnswer> {
-    singleUse.admit(provider, grant)
+    const nonce = singleUse.nonceKeys(provider, grant)
     const proven = await admit(await provider.verify(grant, request), request)
-    return await begin(proven, request.log, async () => await singleUse.spend(provider, grant, proven.identity))
+    const token = singleUse.tokenKeys(provider, grant, proven.identity)
+    return await begin(proven, request.log, [...nonce, ...token])
   }
 
   async function redeem (
@@ -68,9 +73,9 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     caller: Caller
   ): Promise<Verified> {
     const grant: AuthorizationGrant = { type: 'authorization_code', token: answer.code, nonce: answer.nonce }
-    singleUse.admit(provider, grant)
+    const nonce = singleUse.nonceKeys(provider, grant)
     const verified = await provider.redirection.redeem(answer, caller)
-    await singleUse.spend(provider, grant, verified.identity)
+    await singleUse.spend([...nonce, ...singleUse.tokenKeys(provider, grant, verified.identity)])
     return verified
   }
 
@@ -80,11 +85,15 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
   // if its store has gone nobody waits for that, and it may stay behind, unused, until it expires.
-  async function begin (proven: Proven, log: FastifyBaseLogger, last: () => Promise<void>): Promise<TokenAnswer> {
+  async function begin (
+    proven: Proven,
+    log: FastifyBaseLogger,
+    usedUp: readonly SpentKey[]
+  ): Promise<TokenAnswer> {
     const session = sessions === null ? null : await sessions.start(proven.identity, userIdOf(proven))
     try {
       const answer = mint(proven, session, log)
-      await last()
+      await singleUse.spend(usedUp)
       return answer
     } catch (error) {
       const ended = session === null ? undefined : sessions?.revokeSession(session.sessionId).catch(() => {})
@@ -93,5 +102,35 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     }
   }
 
-  return { provider, login, redeem, admit, issue: (proven, request) => begin(proven, request.log, async () => {}) }
+  return { provider, login, redeem, admit, issue: (proven, request) => begin(proven, request.log, []) }
+}
+
+/** The access token of somebody proven, with the refresh token of its session where there is one. */
+export type Mint = (proven: Proven, session: MintedSession | null, log: FastifyBaseLogger) => TokenAnswer
+
+/** The session of an access token, and the refresh token where one goes with it. */
+export type MintedSession = Omit<SessionGrant, 'refreshToken'> & Partial<SessionGrant>
+
+/** The id of the user: the application's, else the provider's name and its subject. */
+export function userIdOf ({ identity, granted }: Proven): string {
+  return granted.userId ?? `${identity.provider}:${identity.subject}`
+}
+
+export function createMint (issue: Issuer): Mint {
+  return (proven, session, log) => {
+    const { identity: vouched, granted } = proven
+    const userId = userIdOf(proven)
+    try {
+      if (session === null) return issue({ userId, granted, vouched, tokenId: randomUUID() })
+      const { sessionId, tokenId, refreshToken } = session
+      return {
+        ...issue({ userId, granted, vouched, sessionId, tokenId }),
+        ...(refreshToken !== undefined && { refresh_token: refreshToken })
+      }
+    } catch (thrown) {
+      // Too much for one token: the application's answer was junk.
+      log.error({ err: thrown }, 'the access token cannot be issued')
+      throw new errors.LookupFailedError(undefined, { cause: thrown })
+    }
+  }
 }

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
 import { isObject } from '../strict-json.js'
 import { readPermissions } from '../permissions/permissions.js'
-import type { Proven } from './mint.js'
+import type { Proven } from './login.js'
 import type { Seals } from './seals.js'
 import { readIdentity } from './verified-identity.js'
 

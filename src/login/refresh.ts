@@ -5,7 +5,7 @@ import type { Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
-import { userIdOf, type Mint, type Proven } from './mint.js'
+import { userIdOf, type Mint, type Proven } from './login.js'
 
 /** A refresh token for an access token and the next refresh token (RFC 6749, 6), the lookup being asked again. */
 export type Refresh = (refreshToken: string, request: FastifyRequest) => Promise<TokenAnswer>

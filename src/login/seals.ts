@@ -1,6 +1,6 @@
-import { hkdfSync } from 'node:crypto'
 import { EncryptJWT, jwtDecrypt } from 'jose'
 import { errors } from '../errors.js'
+import type { KeyMaterial } from '../key-material.js'
 import { isObject } from '../strict-json.js'
 
 /** What is sealed for one use opens for no other. */
@@ -14,15 +14,8 @@ export interface Seals {
   open (use: Use, sealed: string): Promise<Readonly<Record<string, unknown>>>
 }
 
-/**
- * @param material the private parts of the server's keys: the first seals, all open
- * @param issuer binds the seals to one application, should two share a key
- */
-export function createSeals (material: readonly string[], issuer: string): Seals {
-  // RFC 5869: `info` separates this use of the material from all others.
-  const keys = material.map(
-    secret => new Uint8Array(hkdfSync('sha256', secret, '', `fastify-token-exchange seal ${issuer}`, 32))
-  )
+export function createSeals (material: KeyMaterial): Seals {
+  const keys = material.keysFor('seal').map(key => new Uint8Array(key))
 
   async function seal (use: Use, content: Readonly<Record<string, unknown>>, seconds: number): Promise<string> {
     const [key] = keys
@@ -30,7 +23,6 @@ export function createSeals (material: readonly string[], issuer: string): Seals
     const expiresAt = Math.floor(Date.now() / 1000) + seconds
     return await new EncryptJWT({ content })
       .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
-      .setIssuer(issuer)
       .setAudience(use)
       .setExpirationTime(expiresAt)
       .encrypt(key)
@@ -51,7 +43,6 @@ export function createSeals (material: readonly string[], issuer: string): Seals
   ): Promise<Readonly<Record<string, unknown>> | null> {
     try {
       const rules = {
-        issuer,
         audience: use,
         requiredClaims: ['exp'],
         keyManagementAlgorithms: ['dir'],

@@ -1,38 +1,67 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { errors } from '../errors.js'
 import type { AuthorizationGrant, Identity, IdentityProvider } from '../identity.js'
+import { readStamp, writeStamp, type KeyMaterial } from '../key-material.js'
 import type { SpentKey } from '../sessions/store.js'
-import type { Nonces } from './nonces.js'
 
-/** Spends all keys in one atomic step, or none of them and answers false: one had been spent. */
-export type Spend = (keys: readonly SpentKey[]) => Promise<boolean>
+/** What an app puts into its login at the provider, so that the ID token is good for this one login only. */
+export interface NonceAnswer {
+  nonce: string
+  /** Seconds. */
+  expires_in: number
+}
 
 /** What a provider says about using a grant once. */
 export type SingleUsePolicy = Pick<IdentityProvider, 'nonce' | 'replay'>
 
-/** Sees to it that what may be used once is used once: nonces of this server, and ID tokens. */
+/**
+ * Sees to it that what may be used once is used once: nonces of this server, and ID tokens.
+ * What a login uses up is a list of keys. It is made on the way, and spent last: an outage spends nothing.
+ */
 export interface SingleUse {
-  /** Before the provider is asked. @throws errors.GrantRejectedError when a nonce is asked for and there is none of ours */
-  admit (policy: SingleUsePolicy, grant: AuthorizationGrant): void
-  /** After all that could fail has succeeded: an outage spends nothing. @throws errors.GrantRejectedError for the second use */
-  spend (policy: SingleUsePolicy, grant: AuthorizationGrant, identity: Identity): Promise<void>
+  /** A nonce with its own expiry and proof: nothing is stored until it is spent, and every server of these keys knows it. */
+  issueNonce (): NonceAnswer
+  /** The nonce that a login uses up. @throws errors.GrantRejectedError when one is asked for and there is none of ours */
+  nonceKeys (policy: SingleUsePolicy, grant: AuthorizationGrant): readonly SpentKey[]
+  /** The ID token that it uses up. @throws errors.ProviderUnavailableError for one without a name */
+  tokenKeys (policy: SingleUsePolicy, grant: AuthorizationGrant, identity: Identity): readonly SpentKey[]
+  /** Spends all of them in one atomic step. @throws errors.GrantRejectedError, if one had been spent, and spends none then */
+  spend (keys: readonly SpentKey[]): Promise<void>
 }
 
-export function createSingleUse (nonces: Nonces, spend: Spend): SingleUse {
-  function nonceKeys ({ nonce: policy }: SingleUsePolicy, { nonce }: AuthorizationGrant): SpentKey[] {
+/** Seconds. */
+const nonceLifetime = 600
+
+/** @param spend spends all keys in one atomic step, or none of them and answers false */
+export function createSingleUse (
+  material: KeyMaterial,
+  spend: (keys: readonly SpentKey[]) => Promise<boolean>
+): SingleUse {
+  const keys = material.keysFor('nonce')
+
+  function issueNonce (): NonceAnswer {
+    const [key] = keys
+    if (key === undefined) throw new errors.OptionInvalidError('keys holds none that can sign')
+    const expiresAt = Math.floor(Date.now() / 1000) + nonceLifetime
+    return { nonce: writeStamp({ id: randomBytes(16), number: expiresAt }, key, 20), expires_in: nonceLifetime }
+  }
+
+  function nonceKeys ({ nonce: policy }: SingleUsePolicy, { nonce }: AuthorizationGrant): readonly SpentKey[] {
     if (policy !== 'required') return []
     if (nonce === undefined) throw new errors.GrantRejectedError('the nonce is missing')
-    return [{ key: `nonce ${nonce}`, expiresAt: nonces.expiryOf(nonce) }]
+    const stamp = readStamp(nonce, keys, 20)
+    if (stamp === null) throw new errors.GrantRejectedError('the nonce is none of this server')
+    const expiresAt = stamp.number * 1000
+    if (expiresAt <= Date.now()) throw new errors.GrantRejectedError('the nonce has expired')
+    return [{ key: `nonce ${nonce}`, expiresAt }]
   }
 
   return {
-    admit (policy, grant) {
-      nonceKeys(policy, grant)
-    },
-
-    async spend (policy, grant, identity) {
-      const keys = [...nonceKeys(policy, grant), ...tokenKeys(policy, grant, identity)]
-      if (keys.length > 0 && !(await spend(keys))) {
+    issueNonce,
+    nonceKeys,
+    tokenKeys,
+    async spend (spent) {
+      if (spent.length > 0 && !(await spend(spent))) {
         throw new errors.GrantRejectedError('the nonce or the token was used before')
       }
     }
@@ -43,35 +72,27 @@ export function createSingleUse (nonces: Nonces, spend: Spend): SingleUse {
 const tolerance = 60
 const longestUse = 24 * 3600
 
-/**
- * By its claims, never by its text, which has many spellings: `jti`, or issuer, subject and `iat`, of which a user may
- * have two at once for two audiences.
- * What says neither is no ID token; a provider that wants it used once cannot have that.
- */
+/** By the claims of a token, never by its text, which has many spellings. */
 function tokenKeys (
   { replay }: SingleUsePolicy,
   { type }: AuthorizationGrant,
   { provider, claims }: Identity
-): SpentKey[] {
+): readonly SpentKey[] {
   if (replay !== 'refuse') return []
-  const { iss = provider, sub, iat, aud = null, jti, exp } = claims
-  const name =
-    typeof jti === 'string' && jti !== ''
-      ? [iss, 'jti', jti]
-      : iat !== undefined && sub !== undefined
-        ? [iss, sub, iat, aud]
-        : null
-  if (name === null) {
-    if (type === 'id_token') {
-      throw new errors.ProviderUnavailableError("replay: 'refuse' needs claims with jti, or sub and iat")
-    }
-    return []
+  const name = nameOf(provider, claims)
+  if (name === null && type === 'id_token') {
+    throw new errors.ProviderUnavailableError("replay: 'refuse' needs claims with jti, or sub and iat")
   }
+  // What has no name is no ID token.
+  if (name === null) return []
+  const { exp } = claims
   const until = typeof exp === 'number' && Number.isFinite(exp) ? exp : Date.now() / 1000 + longestUse
-  return [
-    {
-      key: `token ${createHash('sha256').update(JSON.stringify(name)).digest('base64url')}`,
-      expiresAt: Math.ceil((until + tolerance) * 1000)
-    }
-  ]
+  const digest = createHash('sha256').update(JSON.stringify(name)).digest('base64url')
+  return [{ key: `token ${digest}`, expiresAt: Math.ceil((until + tolerance) * 1000) }]
+}
+
+/** `jti`; else issuer, subject and `iat`, with the audience: a user may have two tokens at once, for two of them. */
+function nameOf (provider: string, { iss = provider, sub, iat, aud = null, jti }: Identity['claims']): unknown[] | null {
+  if (typeof jti === 'string' && jti !== '') return [iss, 'jti', jti]
+  return iat !== undefined && sub !== undefined ? [iss, sub, iat, aud] : null
 }

@@ -1,16 +1,17 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
 import type { CorsOptions } from '../guards/cors.js'
 import type { CredentialHeaders } from '../guards/credentials.js'
-import { readApplicationKeys, readCors, readDefaultLevel, readHeaders } from '../guards/settings.js'
+import { defaultHeaders, readCors, readHeaders, readKeyLists, type KeyList } from '../guards/settings.js'
 import type { IdentityProvider } from '../identity.js'
-import { isObject } from '../strict-json.js'
-import { readLogging, type RouteLogging } from '../logging.js'
-import { integer, isDictionary, members, pathPrefix, providerName, publicUrl, refused, text } from '../option-values.js'
-import type { Level } from '../permissions/level.js'
+import { levels, type Level } from '../permissions/level.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
 import { longestLifetime } from '../tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from '../tokens/keys.js'
+import { readLogging, type RouteLogging } from './logging.js'
+import {
+  callback, dictionary, integer, isObject, object, oneOf, open, pathPrefix, publicUrl, refused, text
+} from './values.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless the name says otherwise. */
 export interface TokenExchangeOptions {
@@ -63,8 +64,8 @@ export interface ResolvedOptions {
   readonly permissions: PermissionLookup
   readonly accessTokenLifetime: number
   readonly clockTolerance: number
-  readonly applicationKeys: Readonly<Record<string, string>>
-  readonly masterKeys: Readonly<Record<string, string>>
+  readonly applicationKeys: KeyList
+  readonly masterKeys: KeyList
   readonly headers: CredentialHeaders
   readonly prefix: string
   readonly rateLimit: object | null
@@ -79,30 +80,15 @@ export interface ResolvedOptions {
   readonly logging: RouteLogging
 }
 
-const known = [
-  'issuer',
-  'audience',
-  'keys',
-  'providers',
-  'permissions',
-  'accessTokenLifetime',
-  'clockTolerance',
-  'applicationKeys',
-  'masterKeys',
-  'headers',
-  'prefix',
-  'rateLimit',
-  'defaultLevel',
-  'sessions',
-  'cors',
-  'azureMobileServices',
-  'providerTimeout',
-  'lookupTimeout',
-  'concurrency',
+const names = [
+  'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
+  'masterKeys', 'headers', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors', 'azureMobileServices',
+  'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
-  'logLevel',
-  'logSerializers'
+  'logLevel', 'logSerializers'
 ] as const
+
+const milliseconds = integer(1, 60_000)
 
 /**
  * Checks the options, once.
@@ -110,99 +96,63 @@ const known = [
  * @throws errors.OptionInvalidError whose message names the option, and never holds a secret
  */
 export async function resolveOptions (options: unknown): Promise<ResolvedOptions> {
-  const given = members(options, 'options', known)
-  const issuer = publicUrl(given.issuer, 'issuer')
-  const keys = await readKeys(given.keys)
-  const providers = readProviders(given.providers)
-  if (providers.size > 0 && keys.every(({ signWith }) => signWith === null)) {
-    throw refused('keys', 'holds none that can sign, and there are providers')
+  const given = open(options, '', names)
+  const issuer = given.read('issuer', publicUrl)
+  const keys = await given.read('keys', readKeys)
+  const providers = given.read('providers', dictionary(readProvider), new Map<string, IdentityProvider>())
+  const material = keys.flatMap(({ signWith }) => signWith ?? [])
+  if (providers.size > 0 && material.length === 0) {
+    throw given.refuse('keys', 'holds none that can sign, and there are providers')
   }
-  const cors = readCors(given.cors)
+  const cors = given.read<CorsOptions | null>('cors', readCors, null)
   return Object.freeze({
     issuer,
-    audience: text(given.audience, 'audience', issuer),
+    audience: given.read('audience', text, issuer),
     keys,
     providers,
-    permissions: readLookup(given.permissions),
-    accessTokenLifetime: integer(given.accessTokenLifetime, 'accessTokenLifetime', {
-      least: 30,
-      most: longestLifetime,
-      otherwise: 3600
-    }),
-    clockTolerance: integer(given.clockTolerance, 'clockTolerance', { least: 0, most: 300, otherwise: 5 }),
-    ...readApplicationKeys(given.applicationKeys, given.masterKeys),
-    headers: readHeaders(given.headers),
-    prefix: pathPrefix(given.prefix, 'prefix'),
-    rateLimit: readRateLimit(given.rateLimit),
-    defaultLevel: readDefaultLevel(given.defaultLevel),
-    sessions:
-      given.sessions === undefined
-        ? null
-        : resolveSessionOptions(
-          given.sessions,
-          keys.flatMap(({ signWith }) => signWith ?? [])
-        ),
+    permissions: given.read('permissions', callback(isLookup), everyoneProven),
+    accessTokenLifetime: given.read('accessTokenLifetime', integer(30, longestLifetime), 3600),
+    clockTolerance: given.read('clockTolerance', integer(0, 300), 5),
+    ...readKeyLists(given),
+    headers: given.read('headers', readHeaders, defaultHeaders),
+    prefix: given.read('prefix', pathPrefix, ''),
+    rateLimit: given.read<object | null>('rateLimit', object, null),
+    defaultLevel: given.read<Level | null>('defaultLevel', oneOf(...levels), null),
+    sessions: given.has('sessions') ? given.read('sessions', value => resolveSessionOptions(value, material)) : null,
     cors,
-    azureMobileServices: readAzureMobileServices(given.azureMobileServices, {
-      corsOrigins: cors?.origins ?? [],
-      providers: providers.keys()
-    }),
-    providerTimeout: integer(given.providerTimeout, 'providerTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
-    lookupTimeout: integer(given.lookupTimeout, 'lookupTimeout', { least: 1, most: 60_000, otherwise: 5000 }),
-    concurrency: integer(given.concurrency, 'concurrency', { least: 1, most: 100_000, otherwise: 64 }),
-    logging: readLogging(given.logLevel, given.logSerializers)
+    azureMobileServices: readAzureMobileServices(given, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
+    providerTimeout: given.read('providerTimeout', milliseconds, 5000),
+    lookupTimeout: given.read('lookupTimeout', milliseconds, 5000),
+    concurrency: given.read('concurrency', integer(1, 100_000), 64),
+    logging: readLogging(given)
   })
 }
 
-function readProviders (value: unknown = {}): ReadonlyMap<string, IdentityProvider> {
-  if (!isDictionary(value)) throw refused('providers', 'must be a plain object of identity providers')
-  return new Map(
-    Object.entries(value).map(([name, provider]) => [providerName(name), readProvider(provider, `providers.${name}`)])
-  )
-}
+/** Fastify's default `maxParamLength`: it answers 404 to a longer segment of a path before any route sees it. */
+const longestName = 100
 
-function readProvider (value: unknown, path: string): IdentityProvider {
+function readProvider (value: unknown, path: string, name: string): IdentityProvider {
+  if (!/^[a-z0-9_-]+$/.test(name)) throw refused(path, 'must be named by a-z, 0-9, _ and - only')
+  if (name.length > longestName) throw refused('providers', `must have names of at most ${longestName} characters`)
   if (!isProvider(value)) {
-    throw refused(
-      path,
-      "must be an identity provider: { accepts: ['access_token' | 'id_token' | 'authorization_code', …], verify () {} }"
-    )
+    throw refused(path, `must be an identity provider: { accepts: [${grantTypes.join(' | ')}, …], verify () {} }`)
   }
-  if (![undefined, 'required', 'if-present', 'off'].includes(value.nonce)) {
-    throw refused(`${path}.nonce`, "must be 'required', 'if-present' or 'off'")
-  }
-  if (![undefined, 'allow', 'refuse'].includes(value.replay)) {
-    throw refused(`${path}.replay`, "must be 'allow' or 'refuse'")
-  }
+  const policies = open({ nonce: value.nonce, replay: value.replay }, path, ['nonce', 'replay'])
+  policies.read('nonce', oneOf('required', 'if-present', 'off'), 'if-present')
+  policies.read('replay', oneOf('allow', 'refuse'), 'allow')
   const { authorizationUrl, redeem } = value
   const isWhole = typeof authorizationUrl === typeof redeem && ['undefined', 'function'].includes(typeof redeem)
   if (!isWhole) throw refused(path, 'must have both authorizationUrl () {} and redeem () {}, or neither')
   return value
 }
 
-function isProvider (value: unknown): value is IdentityProvider {
-  if (
-    !isObject(value) ||
-    typeof value.verify !== 'function' ||
-    !Array.isArray(value.accepts) ||
-    value.accepts.length === 0
-  ) { return false }
-  return value.accepts.every(
-    (type: unknown) => type === 'access_token' || type === 'id_token' || type === 'authorization_code'
-  )
-}
+const grantTypes: readonly unknown[] = ['access_token', 'id_token', 'authorization_code']
 
-function readLookup (value: unknown = everyoneProven): PermissionLookup {
-  if (!isLookup(value)) throw refused('permissions', 'must be a function')
-  return value
+function isProvider (value: unknown): value is IdentityProvider {
+  return isObject(value) && typeof value.verify === 'function' && Array.isArray(value.accepts) &&
+    value.accepts.length > 0 && value.accepts.every(type => grantTypes.includes(type))
 }
 
 function isLookup (value: unknown): value is PermissionLookup {
   return typeof value === 'function'
-}
-
-function readRateLimit (value: unknown): object | null {
-  if (value === undefined) return null
-  if (!isObject(value)) throw refused('rateLimit', 'must be an object')
-  return { ...value }
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
-import type { Authenticator } from '../guards/authenticate.js'
+import { text } from '../options/values.js'
 import { readPermissions, type Permissions } from '../permissions/permissions.js'
 import type { Sessions } from '../sessions/sessions.js'
+import type { Server } from '../server.js'
 import type { User } from '../tokens/claims.js'
-import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
+import type { TokenAnswer } from '../tokens/issuer.js'
 
 /** `app.tokenExchange`: access tokens for the application's own code. */
 export interface TokenExchange {
@@ -32,11 +33,9 @@ export interface TokenExchange {
   revokeSession (sessionId: string): Promise<void>
 }
 
-export function createAdministration (
-  authenticator: Authenticator,
-  issue: Issuer,
-  sessions: Sessions | null
-): TokenExchange {
+type AppApiParts = Pick<Server, 'authenticator' | 'issue' | 'sessions'>
+
+export function createAppApi ({ authenticator, issue, sessions }: AppApiParts): TokenExchange {
   return Object.freeze({
     verify (token: unknown): User {
       if (typeof token !== 'string') throw new errors.TokenInvalidError('no string')
@@ -62,11 +61,4 @@ export function createAdministration (
 function required (sessions: Sessions | null): Sessions {
   if (sessions === null) throw new errors.OptionInvalidError('nothing can be revoked without sessions')
   return sessions
-}
-
-function text (value: unknown, name: string): string {
-  if (typeof value !== 'string' || value === '') {
-    throw new errors.OptionInvalidError(`${name} must be a non-empty string`)
-  }
-  return value
 }

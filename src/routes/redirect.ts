@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import type { Exchange, RedirectProvider } from '../login/login.js'
-import type { Nonces } from '../login/nonces.js'
+import type { SingleUse } from '../login/single-use.js'
 import type { FlowCookie, RedirectFlows } from '../login/redirect-flow.js'
 import type { Verified } from '../login/verified-identity.js'
 
@@ -19,7 +19,7 @@ export interface Ending<Asked> {
 
 export interface RedirectParts {
   exchange: Exchange
-  nonces: Nonces
+  singleUse: SingleUse
   flows: RedirectFlows
   cookie: FlowCookie
 }
@@ -31,7 +31,7 @@ export interface RedirectLogin { begin: Visit, comeBack: Visit }
 
 /** @param callbackOf the public address to which a provider sends browsers back */
 export function redirectLogin<Asked> (
-  { exchange, nonces, flows, cookie }: RedirectParts,
+  { exchange, singleUse, flows, cookie }: RedirectParts,
   callbackOf: (provider: string) => string,
   ending: Ending<Asked>
 ): RedirectLogin {
@@ -39,7 +39,7 @@ export function redirectLogin<Asked> (
     const { redirection } = redirecting(exchange, name)
     const asked = ending.read(queryOf(request))
     try {
-      const start = { provider: name, redirectUri: callbackOf(name), asked, nonce: nonces.issue().nonce }
+      const start = { provider: name, redirectUri: callbackOf(name), asked, nonce: singleUse.issueNonce().nonce }
       const flow = await flows.begin(start)
       const location = await redirection.authorizationUrl(flow.request, request)
       return reply.header('set-cookie', cookie.keep(flow.sealed)).redirect(location, 302)

@@ -1,15 +1,38 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { errors } from '../errors.js'
-import type { Exchange } from '../login/login.js'
-import { readGrantOf, type Members } from '../login/grant.js'
-import type { Refresh } from '../login/refresh.js'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { codeOf, errors } from '../errors.js'
 import type { GrantType } from '../identity.js'
+import { readGrantOf, text, type Members } from '../login/grant.js'
+import type { Server } from '../server.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 import { bodyLimit, membersOf } from './bodies.js'
-import { UnsupportedGrantType } from './oauth-errors.js'
 
-export const refreshGrant = 'refresh_token'
-export const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange'
+/** One kind of grant at the token endpoint: what its parameters are good for. */
+export type TokenGrant = (members: Members, request: FastifyRequest) => Promise<TokenAnswer>
+
+/** The grants that this server takes at `/token`, by their `grant_type`; the metadata names them. */
+export function tokenGrants ({ exchange, refresh }: Server): ReadonlyMap<string, TokenGrant> {
+  const grants = new Map<string, TokenGrant>()
+  // RFC 6749, 6.
+  if (refresh !== null) grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
+  // RFC 8693: the exchange of `POST /login/:provider` in the words of the standard.
+  grants.set('urn:ietf:params:oauth:grant-type:token-exchange', async (members, request) => {
+    const provider = exchange.provider(text(members, 'subject_issuer'))
+    const grant = readGrantOf(subjectTypeOf(members, provider.accepts), text(members, 'subject_token'), members)
+    return { ...await exchange.login(provider, grant, request), issued_token_type: accessTokenType }
+  })
+  return grants
+}
+
+/** `POST /token` (RFC 6749, 3.2). */
+export function tokenRoute (scope: FastifyInstance, server: Server): void {
+  const grants = tokenGrants(server)
+  scope.post('/token', { bodyLimit, config: server.routeConfig }, async request => {
+    const members = membersOf(request.body)
+    const grant = grants.get(text(members, 'grant_type'))
+    if (grant === undefined) throw new UnsupportedGrantType('grant_type')
+    return await grant(members, request)
+  })
+}
 
 /** RFC 8693, 3. */
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
@@ -18,45 +41,63 @@ const subjectTypes: ReadonlyMap<string, GrantType> = new Map([
   ['urn:ietf:params:oauth:token-type:id_token', 'id_token']
 ])
 
-export interface TokenRouteParts {
-  exchange: Exchange
-  /** Null without sessions. */
-  refresh: Refresh | null
-  /** `config` of the route. */
-  config: object
-}
-
-/** `POST /token`: RFC 6749, 6 (refresh) and RFC 8693 (the exchange of section 4 in the words of the standard). */
-export function tokenRoute (scope: FastifyInstance, { exchange, refresh, config }: TokenRouteParts): void {
-  scope.post('/token', { bodyLimit, config }, async request => {
-    const members = membersOf(request.body)
-    const grantType = text(members, 'grant_type')
-    if (grantType === refreshGrant && refresh !== null) return await refresh(text(members, 'refresh_token'), request)
-    if (grantType === exchangeGrant) return await exchangeToken(exchange, members, request)
-    throw new UnsupportedGrantType('grant_type')
-  })
-}
-
-async function exchangeToken (
-  exchange: Exchange,
-  members: Members,
-  request: FastifyRequest
-): Promise<TokenAnswer & { issued_token_type: string }> {
+function subjectTypeOf (members: Members, accepts: readonly GrantType[]): GrantType {
   const type = subjectTypes.get(text(members, 'subject_token_type'))
-  const provider = exchange.provider(text(members, 'subject_issuer'))
-  if (type === undefined || !provider.accepts.includes(type)) throw new errors.RequestInvalidError('subject_token_type')
+  if (type === undefined || !accepts.includes(type)) throw new errors.RequestInvalidError('subject_token_type')
   if (members.requested_token_type !== undefined && text(members, 'requested_token_type') !== accessTokenType) {
     throw new errors.RequestInvalidError('requested_token_type')
   }
-  const answer = await exchange.login(provider, readGrantOf(type, text(members, 'subject_token'), members), request)
-  return { ...answer, issued_token_type: accessTokenType }
+  return type
 }
 
-/** A parameter that must be there. RFC 6749, 3.2: one without a value counts as absent. */
-export function text (members: Members, name: string): string {
-  const value = members[name]
-  if (typeof value !== 'string' || value === '') {
-    throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
-  }
-  return value
+/** RFC 6749, 5.2: by our code. Whatever else there is, is told apart by its status. */
+const grantErrors: ReadonlySet<string | undefined> = new Set([
+  errors.RefreshInvalidError.code,
+  errors.RefreshReusedError.code,
+  errors.SessionExpiredError.code,
+  errors.SessionRevokedError.code,
+  errors.AccessDeniedError.code
+])
+
+/** A grant type that this server does not know, or not without sessions. */
+export class UnsupportedGrantType extends errors.RequestInvalidError {}
+
+/**
+ * The errors of a scope as RFC 6749, 5.2 writes them. The application's error handler does not see them: clients of
+ * OAuth read these members and no others.
+ */
+export function answerOAuthErrors (scope: FastifyInstance): void {
+  scope.setErrorHandler<FastifyError>((error, request, reply) => answer(error, request, reply))
+}
+
+function answer (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const status = statusOf(error)
+  if (status >= 500) request.log.error({ err: error }, 'the request failed')
+  else request.log.info({ err: error }, 'the request was refused')
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send({ error: nameOf(error, status), error_description: describe(error), code: codeOf(error) })
+}
+
+// A refused subject token and an unknown issuer are invalid_request (RFC 8693, 2.2.2), a denied user invalid_grant: all 400.
+function statusOf (error: FastifyError): number {
+  if (isOurs(error)) return error.statusCode === 503 ? 503 : 400
+  const status = error.statusCode ?? 503
+  return status >= 400 && status < 500 ? status : 503
+}
+
+function nameOf (error: FastifyError, status: number): string {
+  if (error instanceof UnsupportedGrantType) return 'unsupported_grant_type'
+  if (grantErrors.has(codeOf(error))) return 'invalid_grant'
+  return status === 503 || status === 429 ? 'temporarily_unavailable' : 'invalid_request'
+}
+
+// Messages of others may quote the client, in characters that 5.2 does not allow.
+function describe (error: FastifyError): string {
+  return isOurs(error) ? error.message : 'The request cannot be answered'
+}
+
+function isOurs (error: FastifyError): boolean {
+  return codeOf(error)?.startsWith('AUTH_ERR_') === true
 }

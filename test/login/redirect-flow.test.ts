@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto'
 import { mock } from 'node:test'
 import t from 'tap'
 import { createFlowCookie, createRedirectFlows } from '../../src/login/redirect-flow.js'
+import { createKeyMaterial } from '../../src/key-material.js'
 import { createSeals } from '../../src/login/seals.js'
 
 const issuer = 'https://api.example.com'
-const flows = createRedirectFlows(createSeals(['a'.repeat(40)], issuer))
+const flows = createRedirectFlows(createSeals(createKeyMaterial(['a'.repeat(40)], issuer)))
 const at = { provider: 'google', redirectUri: `${issuer}/login/google` }
 const rejected = { code: 'AUTH_ERR_GRANT_REJECTED', statusCode: 401 }
 

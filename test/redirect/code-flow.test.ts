@@ -7,13 +7,14 @@ import { google } from '../../src/providers/google.js'
 import { microsoft } from '../../src/providers/microsoft.js'
 import { oidc } from '../../src/providers/oidc.js'
 import { createRedirectFlows } from '../../src/login/redirect-flow.js'
+import { createKeyMaterial } from '../../src/key-material.js'
 import { createSeals } from '../../src/login/seals.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())
 const redirectUri = 'https://api.example.com/login/x'
-const flows = createRedirectFlows(createSeals(['a'.repeat(40)], 'https://api.example.com'))
+const flows = createRedirectFlows(createSeals(createKeyMaterial(['a'.repeat(40)], 'https://api.example.com')))
 const rejected = 'AUTH_ERR_GRANT_REJECTED'
 const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 

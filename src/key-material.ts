@@ -1,0 +1,64 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+
+/** Keys of their own for each use, made of the secrets that all servers of an application share. */
+export interface KeyMaterial {
+  /**
+   * One key for each secret, in their order: the first makes, all verify.
+   * RFC 5869, 3.2: `use` separates these keys from those of every other use.
+   *
+   * @param bytes of each key, @default 32
+   */
+  keysFor (use: string, bytes?: number): readonly Buffer[]
+}
+
+/**
+ * @param secrets the raw material
+ * @param issuer binds the keys to one application, should two share a secret
+ */
+export function createKeyMaterial (secrets: readonly (string | Uint8Array)[], issuer: string): KeyMaterial {
+  return {
+    keysFor: (use, bytes = 32) =>
+      secrets.map(secret => Buffer.from(hkdfSync('sha256', secret, '', `fastify-token-exchange ${use} ${issuer}`, bytes)))
+  }
+}
+
+/** An id and a number that only a holder of the key can have put together. */
+export interface Stamp {
+  /** 16 bytes. */
+  readonly id: Buffer
+  /** At most 48 bits: a counter, or a time. */
+  readonly number: number
+}
+
+const idBytes = 16
+const signedBytes = idBytes + 6
+
+/** How many bytes of its HMAC-SHA-256 a stamp carries. Both make the whole a multiple of three: no spare bit in base64url. */
+export type MacBytes = 20 | 32
+
+/** The text of a stamp: id, number and MAC in base64url, of one spelling. The same stamp always has the same text. */
+export function writeStamp ({ id, number }: Stamp, key: Buffer, macBytes: MacBytes): string {
+  const signed = Buffer.alloc(signedBytes)
+  id.copy(signed)
+  signed.writeUIntBE(number, idBytes, 6)
+  return Buffer.concat([signed, macOf(signed, key, macBytes)]).toString('base64url')
+}
+
+/** What a text says, and which of the keys made it; null where none did. */
+export function readStamp (
+  text: string,
+  keys: readonly Buffer[],
+  macBytes: MacBytes
+): Stamp & { readonly keyIndex: number } | null {
+  if (text.length !== (signedBytes + macBytes) * 4 / 3 || !/^[A-Za-z0-9_-]+$/.test(text)) return null
+  const bytes = Buffer.from(text, 'base64url')
+  const signed = bytes.subarray(0, signedBytes)
+  const mac = bytes.subarray(signedBytes)
+  const keyIndex = keys.findIndex(key => timingSafeEqual(macOf(signed, key, macBytes), mac))
+  if (keyIndex === -1) return null
+  return { id: signed.subarray(0, idBytes), number: signed.readUIntBE(idBytes, 6), keyIndex }
+}
+
+function macOf (signed: Buffer, key: Buffer, macBytes: MacBytes): Buffer {
+  return createHmac('sha256', key).update(signed).digest().subarray(0, macBytes)
+}

@@ -1,0 +1,104 @@
+import type { FastifyInstance } from 'fastify'
+import { azureDialect } from './azure/dialect.js'
+import { createDeadlines } from './deadline.js'
+import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
+import { registerCors } from './guards/cors.js'
+import { createCredentialReader, type CredentialReader } from './guards/credentials.js'
+import { createGuards, kOwnRoute, type Guards } from './guards/guards.js'
+import { createKeyMatcher } from './guards/keys.js'
+import { createKeyMaterial, type KeyMaterial } from './key-material.js'
+import { createProviders } from './login/ask-provider.js'
+import { createExchange, createMint, type Exchange } from './login/login.js'
+import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
+import { createSingleUse, type SingleUse } from './login/single-use.js'
+import type { ResolvedOptions } from './options/options.js'
+import { createLookup } from './permissions/lookup.js'
+import { standardDialect, type Dialect } from './routes/standard-dialect.js'
+import { createSessions, type Sessions } from './sessions/sessions.js'
+import { memoryStore } from './sessions/stores/memory.js'
+import { createIssuer, type Issuer } from './tokens/issuer.js'
+import { registerSignatures } from './tokens/signatures.js'
+import { createVerifier } from './tokens/verifier.js'
+
+/** A running server, made once from its options. Routes and dialects take it whole. */
+export interface Server {
+  readonly options: ResolvedOptions
+  /** Keys for other uses than access tokens, of the private parts of the server's keys. */
+  readonly material: KeyMaterial
+  readonly readCredentials: CredentialReader
+  readonly authenticator: Authenticator
+  readonly guards: Guards
+  readonly issue: Issuer
+  /** Null where logins start no session. */
+  readonly sessions: Sessions | null
+  readonly singleUse: SingleUse
+  readonly exchange: Exchange
+  /** Null without sessions, as `renew`. */
+  readonly refresh: Refresh | null
+  readonly renew: Renewal | null
+  readonly dialect: Dialect
+  /** `config` of the plugin's own routes. */
+  readonly routeConfig: object
+  /** Whether the server has begun to close. */
+  isClosing (): boolean
+}
+
+/** Nonces and ID tokens that are remembered at most without a session store: beyond that logins are answered 503. */
+const spentKeysInMemory = 1_000_000
+
+/** Builds all parts, from the keys outwards, and ties them to the life of the application. */
+export async function createServer (app: FastifyInstance, options: ResolvedOptions): Promise<Server> {
+  const { azureMobileServices, headers, keys, rateLimit } = options
+  const dialect = azureMobileServices === null ? standardDialect : azureDialect(azureMobileServices)
+  if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, headers))
+  dialect.prepare(app)
+
+  const deadlines = createDeadlines()
+  app.addHook('preClose', done => { deadlines.close(); done() })
+  const { accessTokenLifetime: lifetime, clockTolerance: tolerance } = options
+  const rules = { issuer: options.issuer, audience: options.audience, lifetime, tolerance }
+  const signatures = await registerSignatures(app, keys)
+  const issue = createIssuer(signatures, rules)
+  const sessions = await openSessions(app, options)
+
+  const readCredentials = createCredentialReader(headers)
+  const authenticator = createAuthenticator({
+    verify: createVerifier(signatures, rules),
+    sessions,
+    tolerance,
+    matchApplication: createKeyMatcher(options.applicationKeys),
+    matchMaster: createKeyMatcher(options.masterKeys)
+  })
+  const guards = createGuards({ authenticator, readCredentials, turnAway: dialect.turnAway })
+
+  const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
+  const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
+  const providers = createProviders(options, deadlines)
+  const tools = { lookup: createLookup(options.permissions, options.lookupTimeout, deadlines), mint: createMint(issue) }
+  return Object.freeze({
+    options,
+    material,
+    readCredentials,
+    authenticator,
+    guards,
+    issue,
+    sessions,
+    singleUse,
+    exchange: createExchange({ ...tools, providers, sessions, singleUse }),
+    refresh: sessions === null ? null : createRefresh({ ...tools, sessions }),
+    renew: sessions === null ? null : createRenewal({ ...tools, sessions }),
+    dialect,
+    routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
+    isClosing: deadlines.isClosed
+  })
+}
+
+async function openSessions (app: FastifyInstance, options: ResolvedOptions): Promise<Sessions | null> {
+  if (options.sessions === null) return null
+  const report = (message: string, err?: unknown): void => app.log.warn(err === undefined ? {} : { err }, message)
+  const sessions = createSessions(options.sessions, { ...options, report })
+  app.addHook('preClose', done => { sessions.unfollow(); done() })
+  app.addHook('onClose', async () => { await sessions.close() })
+  await sessions.open()
+  return sessions
+}
