@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import rateLimit from '@fastify/rate-limit'
 import Fastify from 'fastify'
 import tokenExchange from 'fastify-token-exchange'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from 'fastify-token-exchange/providers'
@@ -28,13 +29,16 @@ const sessions = openSessionStore(REDIS_URL, DATABASE_URL === undefined ? undefi
 // Stands in for the providers' own servers. In production: `facebook({ appId, appSecret })` and so on.
 const idp = await startIdentityServer()
 
-const app = Fastify({ logger: { level: LOG_LEVEL } })
+// A client that sends half of a body is not waited for longer than this.
+const app = Fastify({ logger: { level: LOG_LEVEL }, requestTimeout: 10_000 })
 // Declared before the plugin, and so called after it: what it has still to write finds its store.
 app.addHook('onClose', async () => {
   await idp.close()
   await sessions.close()
   await database.close()
 })
+// By address; the plugin's own routes ask for it with `rateLimit`.
+await app.register(rateLimit, { global: false })
 await app.register(tokenExchange, {
   issuer: ISSUER,
   keys: SIGNING_SECRET,
@@ -51,6 +55,7 @@ await app.register(tokenExchange, {
   applicationKeys: { example: APPLICATION_KEY },
   masterKeys: { operations: MASTER_KEY },
   sessions: { store: sessions.store },
+  rateLimit: { max: 120, timeWindow: '1 minute' },
   // For apps with an SDK of Azure Mobile Services; every refusal is 401 then.
   azureMobileServices: true,
   ...(ORIGINS !== undefined && { cors: { origins: ORIGINS.split(' ') } })

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { azureDialect } from './azure/dialect.js'
 import { createDeadlines } from './deadline.js'
+import { errors } from './errors.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { registerCors } from './guards/cors.js'
 import { createCredentialReader, type CredentialReader } from './guards/credentials.js'
@@ -46,9 +47,18 @@ export interface Server {
 /** Nonces and ID tokens that are remembered at most without a session store: beyond that logins are answered 503. */
 const spentKeysInMemory = 1_000_000
 
+/** Without it `config.rateLimit` of a route is read by nobody. @throws errors.OptionInvalidError */
+function requireRateLimit (app: FastifyInstance): void {
+  if (app.hasPlugin('@fastify/rate-limit')) return
+  throw new errors.OptionInvalidError(
+    'rateLimit needs @fastify/rate-limit: register it before this plugin, in the same scope or one above'
+  )
+}
+
 /** Builds all parts, from the keys outwards, and ties them to the life of the application. */
 export async function createServer (app: FastifyInstance, options: ResolvedOptions): Promise<Server> {
   const { azureMobileServices, headers, keys, rateLimit } = options
+  if (rateLimit !== null) requireRateLimit(app)
   const dialect = azureMobileServices === null ? standardDialect : azureDialect(azureMobileServices)
   if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, headers))
   dialect.prepare(app)

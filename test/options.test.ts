@@ -16,6 +16,7 @@ const pem = (key: KeyObject): string =>
 
 async function boot (options: object, parent?: FastifyInstance): Promise<FastifyInstance> {
   const app = parent ?? Fastify()
+  if ('rateLimit' in options) app.register(fastifyRateLimit, { global: false })
   Reflect.apply(app.register, app, [tokenExchange, options])
   await app.ready()
   await app.close()
@@ -426,6 +427,7 @@ t.test('options are never mutated, nor looked at later', async t => {
 
   const late = Fastify()
   t.teardown(() => late.close())
+  await late.register(fastifyRateLimit, { global: false })
   await late.register(tokenExchange, options)
   late.get('/', { onRequest: late.requireLevel('application') }, () => 'ok')
   options.applicationKeys.ios = 'changed-afterwards'
@@ -573,6 +575,29 @@ t.test('it lives beside @fastify/formbody, in both orders', async t => {
       })
     t.equal((await form('/login/own')).statusCode, 200)
     t.strictSame((await form('/form')).json(), { access_token: 'x' })
+  }
+})
+
+t.test('rateLimit without @fastify/rate-limit before it would limit nothing: refused', async t => {
+  const app = Fastify()
+  app.register(tokenExchange, { ...guardsOnly, rateLimit: { max: 2 } })
+  app.register(fastifyRateLimit, { global: false })
+  const refusal = { code: 'AUTH_ERR_OPTION_INVALID', message: /rateLimit needs @fastify\/rate-limit: register it before/ }
+  await t.rejects(async () => { await app.ready() }, refusal)
+})
+
+t.test('a misspelt option is told what it was meant to be, an unset variable that it is unset', async t => {
+  const rows: Array<[object, RegExp]> = [
+    [{ aplicationKeys: {} }, /aplicationKeys is not an option: did you mean applicationKeys\?/],
+    [{ headers: { Token: 'x' } }, /headers\.Token is not an option: did you mean token\?/],
+    [{ defaultLevel: 'authentcated' }, /defaultLevel must be one of .*: did you mean authenticated\?/],
+    [{ issuer: undefined }, /issuer is undefined: is the variable set/],
+    [{ issuer: 'http://192.168.1.7:3000' }, /may stay http:\/\/localhost/],
+    [{ issuer: 'https://api.example.com/' }, /no slash at its end/],
+    [{ cors: { origins: ['https://www.example.com/'] } }, /without the slash at its end/]
+  ]
+  for (const [options, message] of rows) {
+    await t.rejects(boot({ ...guardsOnly, ...options }), { code: 'AUTH_ERR_OPTION_INVALID', message }, String(message))
   }
 })
 

@@ -1,12 +1,23 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, IdentityProvider } from '../identity.js'
-import type { ExchangeProvider } from './login.js'
+import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider } from '../identity.js'
+import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 
 /** The request on whose behalf a provider is asked. */
 export type Caller = Pick<FastifyRequest, 'ip' | 'log'>
+
+/** One provider of this server, as the exchange sees it. */
+export interface ExchangeProvider extends SingleUsePolicy {
+  readonly accepts: readonly GrantType[]
+  readonly verify: Verification
+  /** Null where there is no login by redirect. */
+  readonly redirection: Redirection | null
+}
+
+/** One that browsers can be sent to. */
+export interface RedirectProvider extends SingleUsePolicy { readonly redirection: Redirection }
 
 /** The providers of this server by name, as a login asks them. */
 export function createProviders (

@@ -1,30 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, GrantType, Identity } from '../identity.js'
+import type { AuthorizationAnswer, AuthorizationGrant, Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { SessionGrant } from '../sessions/session-chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { SpentKey } from '../sessions/store.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
-import type { SingleUse, SingleUsePolicy } from './single-use.js'
-import type { Caller, Redirection, Verification } from './ask-provider.js'
+import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
+import type { SingleUse } from './single-use.js'
 import type { Verified } from './verified-identity.js'
 
 /** A user whom the provider has vouched for and the lookup has let in; nothing is issued yet. */
 export interface Proven { identity: Identity, granted: GrantedPermissions }
-
-/** One provider of this server, as the exchange sees it. */
-export interface ExchangeProvider extends SingleUsePolicy {
-  readonly accepts: readonly GrantType[]
-  readonly verify: Verification
-  /** Null where there is no login by redirect. */
-  readonly redirection: Redirection | null
-}
-
-/** One that browsers can be sent to. */
-export interface RedirectProvider extends SingleUsePolicy { readonly redirection: Redirection }
 
 export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>

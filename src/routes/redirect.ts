@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { Exchange, RedirectProvider } from '../login/login.js'
+import type { RedirectProvider } from '../login/ask-provider.js'
+import type { Exchange } from '../login/login.js'
 import type { SingleUse } from '../login/single-use.js'
 import type { FlowCookie, RedirectFlows } from '../login/redirect-flow.js'
 import type { Verified } from '../login/verified-identity.js'
