@@ -1,3 +1,5 @@
+import { errors } from '../errors.js'
+
 /**
  * One session: a login that goes on through refresh tokens.
  * Times are milliseconds since the epoch. No refresh token, and nothing one could be made from, is stored.
@@ -7,6 +9,7 @@ export interface Session {
   readonly id: string
   /** Whose server: applications that share a store do not see each other's sessions. */
   readonly issuer: string
+  /** Well-formed Unicode without NUL, of at most 255 UTF-16 units. */
   readonly userId: string
   /** The identity that logged in, as JSON of at most 16 KiB: what the lookup is asked with at each refresh. */
   readonly identity: string
@@ -21,7 +24,7 @@ export interface Session {
   readonly lastUsedAt: number
   /** The earlier one of the idle and the absolute end. */
   readonly expiresAt: number
-  /** Logged out, revoked or stolen. The row stays until it is swept, so that its tokens are answered with the reason. */
+  /** Logged out, revoked or stolen. The row stays until it is swept: its tokens are answered with the reason. */
   readonly ended: boolean
   /** Counts the writes: the compare of the compare-and-set. The first is 0. */
   readonly version: number
@@ -53,7 +56,7 @@ export interface SpentKey {
   readonly expiresAt: number
 }
 
-/** Milliseconds that a row outlives `expiresAt`: a refused token is told why, and the longest access token has ended. */
+/** Milliseconds that a row outlives `expiresAt`: a refused token is told why, the longest access token has ended. */
 export const keptAfterExpiry = 86_400_000
 
 /** Milliseconds that a revocation is kept at least: the longest access token, and an hour for clocks that differ. */
@@ -96,7 +99,7 @@ export interface SessionStore {
   /**
    * What was appended after `cursor`, in order and without gaps. From the oldest that is kept on null, and on a cursor
    * that this list does not reach: it was restored to an earlier moment.
-   * @param since milliseconds: where reading begins on null, entries that expired before may be left out
+   * @param since milliseconds: entries that expired before may be left out
    */
   revocations (cursor: string | null, since: number): Promise<RevocationPage>
   /** Spends all of `keys`, or none of them and answers false, because one had been spent: one atomic step. */
@@ -110,4 +113,21 @@ export interface SessionStore {
    * Answers a function that ends this and releases what it held.
    */
   subscribe? (wake: () => void): () => void
+}
+
+/** Milliseconds: by then the caller was told that the store is down. */
+const spendWithin = 800
+
+/**
+ * The latest time, by the store's own clock, at which a nonce may be spent. What a frozen store finds in its
+ * queue when it goes on is then too late, and the client's next attempt finds its nonce unspent.
+ *
+ * @throws errors.StoreUnavailableError when the store took too long to tell its time
+ */
+export async function spendUntil (now: () => Promise<number>): Promise<number> {
+  const started = performance.now()
+  const time = await now()
+  const left = spendWithin - (performance.now() - started)
+  if (left <= 0) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
+  return Math.floor(time + left)
 }

@@ -4,6 +4,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 
 /** A real server, private to one test file: its own directory, a port of loopback, nobody else's data. */
 export interface PrivateServer {
@@ -55,6 +56,27 @@ export async function startRedis (fsync: 'always' | 'no' = 'always', more: strin
       { stdio: 'ignore' }
     )
   return await startServer({ port, directory, run, isReady: () => accepts(port), pidsOf: child => [child.pid] })
+}
+
+/** Three masters, with a third of the slots each. */
+export async function startRedisCluster (): Promise<PrivateServer[]> {
+  const nodes = await Promise.all([0, 1, 2].map(async () => {
+    const bus = await freePort()
+    return { bus, server: await startRedis('no', ['--cluster-enabled', 'yes', '--cluster-port', String(bus)]) }
+  }))
+  const clients = nodes.map(({ server }) => new Redis({ port: server.port, host: '127.0.0.1' }))
+  await Promise.all(clients.map(async (client, number) => {
+    await client.call('CLUSTER', 'ADDSLOTSRANGE', ...[[0, 5460], [5461, 10922], [10923, 16383]][number] ?? [])
+    for (const { server, bus } of nodes) await client.call('CLUSTER', 'MEET', '127.0.0.1', server.port, bus)
+  }))
+  for (const client of clients) while (!await isComplete(client)) await client.ping()
+  for (const client of clients) client.disconnect()
+  return nodes.map(({ server }) => server)
+}
+
+async function isComplete (client: Redis): Promise<boolean> {
+  const info = String(await client.call('CLUSTER', 'INFO'))
+  return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3')
 }
 
 /** PostgreSQL refuses to run as root: there it runs as the user that its package has made. */

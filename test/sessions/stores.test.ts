@@ -1,10 +1,9 @@
-import { Redis } from 'ioredis'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
 import { memoryStore, postgresSchema, postgresStore, redisStore } from '../../src/sessions/stores/index.js'
 import { keptAfterExpiry, type Session } from '../../src/sessions/store.js'
 import { sessionStoreConformance } from '../../src/testing/session-store-conformance.js'
-import { connectTo, postgres, redis, redisCluster, storeKinds } from './private-stores.js'
+import { connectTo, postgres, redisCluster, storeKinds } from './private-stores.js'
 
 const OPTION_INVALID = { code: errors.OptionInvalidError.code }
 
@@ -31,59 +30,6 @@ for (const kind of [...storeKinds, redisCluster]) {
     })
   })
 }
-
-t.test(
-  'Redis: two applications with a prefix each do not meet, and every key has a time to live',
-  { skip: redis.missing },
-  async t => {
-    const started = await redis.start()
-    const client = new Redis({ port: started.server?.port ?? 0, host: '127.0.0.1' })
-    t.teardown(async () => {
-      client.disconnect()
-      await started.remove()
-    })
-    const [one, other] = ['one:', 'other:'].map(prefix => redisStore({ client, prefix }))
-    const mine = session({ userId: 'a}{b' })
-    await one?.create(mine)
-    await one?.revoke([
-      { kind: 'user', issuer: mine.issuer, id: mine.userId, at: Date.now(), expiresAt: Date.now() + 1000 }
-    ])
-    await one?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }])
-    t.equal(await other?.read(mine.id), null)
-    t.same(await other?.list(mine.issuer, mine.userId, 10), [])
-    t.same(await other?.revocations(null, 0), { revocations: [], cursor: null })
-    t.equal(await other?.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }]), true)
-    for (const key of await client.keys('*')) {
-      t.match(key, /^(one|other):/)
-      t.match(key, /\{[^{}]+\}/, 'a hash tag decides on the node of a cluster')
-      t.ok((await client.pttl(key)) > 0, `${key.split('{')[0]} expires`)
-    }
-  }
-)
-
-t.test('Redis: a row that is junk is no session', { skip: redis.missing }, async t => {
-  const started = await redis.start()
-  const client = new Redis({ port: started.server?.port ?? 0, host: '127.0.0.1' })
-  t.teardown(async () => {
-    client.disconnect()
-    await started.remove()
-  })
-  const store = redisStore({ client })
-  for (const junk of [
-    '',
-    ':',
-    '0:',
-    '0:{}',
-    '0:[]',
-    '0:null',
-    'x:[1]',
-    `0:${'['.repeat(10_000)}`,
-    '0:["i","u","s",0,null,1,1,1,2,3]'
-  ]) {
-    await client.set('token-exchange:session:{junk}', junk)
-    t.equal(await store.read('junk'), null, junk.slice(0, 20))
-  }
-})
 
 t.test('memory: is bounded, and fails closed', async t => {
   const store = memoryStore({ limit: 3 })

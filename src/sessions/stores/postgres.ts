@@ -3,6 +3,7 @@ import { codeOf, errors } from '../../errors.js'
 import {
   keptAfterExpiry,
   revocationsKept,
+  spendUntil,
   type Revocation,
   type RevocationPage,
   type Session,
@@ -10,7 +11,7 @@ import {
 } from '../store.js'
 import { postgresListener } from './postgres-listener.js'
 import { postgresSchema, tablesOf } from './postgres-schema.js'
-import { spendUntil } from './spend-until.js'
+
 import { integerOf, listedOf, recordOf, revocationOf, sessionOf } from './row.js'
 
 const UNIQUE_VIOLATION = '23505'

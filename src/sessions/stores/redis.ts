@@ -1,29 +1,55 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../../errors.js'
+import { isObject, open, refused, type Reader } from '../../options/values.js'
 import {
   keptAfterExpiry,
   revocationsKept,
+  spendUntil,
   type ListedSession,
   type Revocation,
   type RevocationPage,
   type Session,
-  type SessionStore
+  type SessionStore,
+  type SpentKey
 } from '../store.js'
-import { decodeRevocation, decodeSession, encodeRevocation, encodeSession } from './redis-values.js'
-import { spendUntil } from './spend-until.js'
-import { append, clock, index, replaceIf, spendAll, type Script } from './redis-scripts.js'
+import {
+  decodeFields,
+  decodeRevocation,
+  encodeRevocation,
+  fieldsIn,
+  isWellFormed,
+  listedOf,
+  listOf,
+  sessionOf
+} from './codec.js'
+import * as scripts from './redis-scripts.js'
 
-const PREFIX = /^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$/
-const PAGE = 1000
-const END_ATTEMPTS = 10
+/** Entries of the list of revocations that one call looks at. */
+const pageSize = 5000
 
-/** What the store needs of ioredis (a node or a cluster), or of a client that is compatible with it. */
-export interface RedisClient {
-  call (command: string, ...args: (string | number)[]): Promise<unknown>
+/** What the store needs of ioredis, a node or a cluster, or of a client that is compatible with it. */
+export interface IoredisClient {
+  call (command: string, ...args: string[]): Promise<unknown>
 }
 
+/** What it needs of node-redis. */
+export interface NodeRedisClient {
+  sendCommand (args: string[]): Promise<unknown>
+}
+
+/** What it needs of a cluster of node-redis, which is told the key that decides on the node. */
+export interface NodeRedisCluster {
+  readonly masters: readonly unknown[]
+  sendCommand (firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown>
+}
+
+export type RedisClient = IoredisClient | NodeRedisClient | NodeRedisCluster
+
 export interface RedisStoreOptions {
-  /** The application's own connection, which stays the application's: it is not closed here. */
+  /**
+   * The application's own connection, of ioredis or node-redis: it is not closed here. With a `socketTimeout` it
+   * notices that the network has dropped it; without, it waits for as long as the kernel tries again, 15 minutes.
+   */
   client: RedisClient
   /** Begins each key; an application of its own has one of its own. @default 'token-exchange:' */
   prefix?: string
@@ -32,157 +58,212 @@ export interface RedisStoreOptions {
 /**
  * Sessions in Redis 6.2 or later, one node or a cluster: each script touches keys of one hash slot.
  * Revocations are a stream that servers read without blocking, so the connection may be shared.
+ *
+ * @throws errors.OptionInvalidError
  */
-export function redisStore ({ client, prefix = 'token-exchange:' }: RedisStoreOptions): SessionStore {
-  if (typeof client?.call !== 'function') {
-    throw new errors.OptionInvalidError('redisStore: client must be an ioredis-compatible client')
-  }
-  if (!PREFIX.test(prefix)) {
-    throw new errors.OptionInvalidError('redisStore: prefix must be 1 to 64 of A-Z a-z 0-9 : . _ -')
-  }
+export function redisStore (options: RedisStoreOptions): SessionStore {
+  const given = open(options, 'redisStore', ['client', 'prefix'])
+  const send = senderOf(given.read('client', redisClient))
+  const prefix = given.read('prefix', keyPrefix, 'token-exchange:')
 
-  const sessionKey = (id: string): string => `${prefix}session:{${id}}`
+  // As JSON, because UTF-8 would write the same for different halves of a pair. An id of ours stays what it is.
+  const sessionKey = (id: string): string => `${prefix}session:{${JSON.stringify(id).slice(1, -1)}}`
   const userKey = (issuer: string, userId: string): string =>
     `${prefix}user:{${digest(JSON.stringify([issuer, userId]))}}`
-  const spentKey = (key: string): string => `${prefix}{spent}:${digest(key)}`
+  const spentKey = (key: string): string => `${prefix}{spent}:${digest(isWellFormed(key) ? key : JSON.stringify(key))}`
   const stream = `${prefix}{revocations}`
 
   // EVALSHA first: Redis has forgotten its scripts after a restart, and a node of a cluster may not know them yet.
   async function run (
-    script: Script,
-    keys: readonly string[],
+    { sha, text }: scripts.Script,
+    keys: readonly [string, ...string[]],
     args: readonly (string | number)[] = []
   ): Promise<unknown> {
-    const rest = [keys.length, ...keys, ...args]
+    const rest = [keys.length, ...keys, ...args].map(String)
     try {
-      return await client.call('EVALSHA', script.sha, ...rest)
+      return await send(keys[0], ['EVALSHA', sha, ...rest])
     } catch (error) {
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-      return await client.call('EVAL', script.text, ...rest)
+      if (wordOf(error) !== 'NOSCRIPT') throw explained(error, prefix)
+      return await send(keys[0], ['EVAL', text, ...rest])
     }
+  }
+
+  async function command (name: string, key: string, ...args: (string | number)[]): Promise<unknown> {
+    return await send(key, [name, key, ...args.map(String)])
+  }
+
+  // The row first: it is nobody's before its refresh token is handed out, and `list` forgets ids that have no row.
+  async function create (session: Session): Promise<void> {
+    if (await write(session, '', indexedFor(session)) !== 1) {
+      throw new errors.StoreUnavailableError('a session of this id exists')
+    }
+    await remember(session)
   }
 
   async function read (id: string): Promise<Session | null> {
-    return decodeSession(id, await client.call('GET', sessionKey(id)))
+    return sessionOf(fieldsIn(id, await command('GET', sessionKey(id))))
   }
 
-  // The index before the row: a session that exists is always found through its user.
+  // The index before the row: a session that goes on is always found through its user.
+  async function replace (session: Session): Promise<boolean> {
+    const expected = String(session.version - 1)
+    const first = await write(session, expected, 0)
+    if (first !== -1) return first !== 0
+    await remember(session)
+    const before = await write(session, expected, indexedFor(session))
+    const owner = indexOf(before)
+    if (owner !== null) await command('ZREM', owner, session.id)
+    return before !== 0
+  }
+
+  async function write (session: Session, expected: string, indexed: number): Promise<unknown> {
+    const { id, version, ended, identity, issuer, userId, ...others } = session
+    const owner = JSON.stringify({ issuer, userId }).slice(0, -1)
+    const members = JSON.stringify({ issuer, userId, ...others })
+    const row = [version, owner, ended ? 1 : 0, members, identity, timeToLive(session)]
+    return await run(scripts.write, [sessionKey(id)], [expected, ...row, indexed])
+  }
+
   async function remember (session: Session): Promise<void> {
-    const now = Date.now()
-    await run(index, [userKey(session.issuer, session.userId)], [session.id, keptUntil(session), now])
+    const { id, issuer, userId, createdAt } = session
+    await run(scripts.index, [userKey(issuer, userId)], [id, createdAt, indexedFor(session)])
   }
 
-  async function write (session: Session): Promise<boolean> {
-    const value = encodeSession(session)
-    const replaced = await run(
-      replaceIf,
-      [sessionKey(session.id)],
-      [`${session.version - 1}:`, value, timeToLive(session)]
-    )
-    return replaced === 1
-  }
-
-  async function endOne (id: string): Promise<void> {
-    for (let attempt = 0; attempt < END_ATTEMPTS; attempt++) {
-      const session = await read(id)
-      if (session === null) return
-      if (session.ended || await write({ ...session, ended: true, identity: '', version: session.version + 1 })) {
-        await client.call('ZREM', userKey(session.issuer, session.userId), id)
-        return
-      }
-    }
-    throw new errors.StoreUnavailableError('a session could not be ended: it kept changing')
+  /** The key of the user that these members name. */
+  function indexOf (members: unknown): string | null {
+    const { issuer, userId } = decodeFields(members)
+    return typeof issuer === 'string' && typeof userId === 'string' ? userKey(issuer, userId) : null
   }
 
   async function list (issuer: string, userId: string, limit: number): Promise<ListedSession[]> {
     const key = userKey(issuer, userId)
-    const ids = stringsOf(await client.call('ZRANGE', key, 0, -1))
-    const sessions = await Promise.all(ids.map(read))
-    const gone = ids.filter((_id, position) => sessions[position] === null)
-    if (gone.length > 0) await client.call('ZREM', key, ...gone)
-    return sessions.filter(session => session !== null)
-      .filter(session => !session.ended && session.issuer === issuer && session.userId === userId)
-      .sort((one, other) => one.createdAt - other.createdAt)
-      .slice(0, limit).map(({ identity, ...listed }) => listed)
+    const found: ListedSession[] = []
+    for (let from = 0; found.length < limit;) {
+      const ids = stringsOf(await command('ZRANGE', key, from, from + limit - found.length - 1))
+      if (ids.length === 0) break
+      const rows = await Promise.all(ids.map(readListed))
+      const gone = ids.filter((_id, position) => rows[position]?.ended !== false)
+      if (gone.length > 0) await command('ZREM', key, ...gone)
+      from += ids.length - gone.length
+      const goingOn = rows.filter(row => row !== null).filter(({ ended }) => !ended)
+      found.push(...goingOn.filter(row => row.issuer === issuer && row.userId === userId))
+    }
+    return found
+  }
+
+  async function readListed (id: string): Promise<ListedSession | null> {
+    return listedOf(fieldsIn(id, await run(scripts.readHead, [sessionKey(id)])))
+  }
+
+  // The list first: a session that is not listed is ended by nobody else.
+  async function end (ids: readonly string[], revocations: readonly Revocation[]): Promise<void> {
+    await revoke(revocations)
+    const ofUsers = new Map<string, string[]>()
+    await Promise.all(ids.map(async id => {
+      const owner = indexOf(await endRow(id))
+      if (owner !== null) ofUsers.set(owner, [...ofUsers.get(owner) ?? [], id])
+    }))
+    await Promise.all([...ofUsers].map(async ([owner, ended]) => await command('ZREM', owner, ...ended)))
+  }
+
+  async function endRow (id: string): Promise<unknown> {
+    const members = await run(scripts.end, [sessionKey(id)])
+    if (members !== 0) return members
+    const session = await read(id)
+    if (session === null) return null
+    await replace({ ...session, version: session.version + 1 })
+    return await endRow(id)
   }
 
   async function revoke (revocations: readonly Revocation[]): Promise<void> {
     if (revocations.length === 0) return
-    await run(append, [stream], [revocationsKept, ...revocations.map(encodeRevocation)])
+    await run(scripts.append, [stream], [revocationsKept, ...revocations.map(encodeRevocation)])
   }
 
-  async function revocationsAfter (cursor: string | null): Promise<RevocationPage> {
-    const found = listOf(await client.call('XRANGE', stream, cursor ?? '-', '+', 'COUNT', PAGE + 1)).map(listOf)
+  // The entry at the cursor comes again. Where it does not, this is another list, or it was silent for a day.
+  async function revocations (cursor: string | null, since: number): Promise<RevocationPage> {
+    const found = listOf(await run(scripts.readOn, [stream], [cursor ?? '-', since, pageSize])).map(listOf)
     const ids = stringsOf(found.map(([id]) => id))
-    // The list does not hold the entry at the cursor: it is another list, or a long silence has gone by.
-    if (cursor !== null && ids[0] !== cursor) return await revocationsAfter(null)
-    const entries = cursor === null ? found : found.slice(1)
-    const revocations = entries.map(([, fields]) => decodeRevocation(listOf(fields)[1])).filter(entry => entry !== null)
-    return { revocations, cursor: ids.at(-1) ?? null }
+    if (cursor !== null && ids[0] !== cursor) return await revocations(null, since)
+    const entries = found.slice(cursor === null ? 0 : 1).map(([, fields]) => decodeRevocation(listOf(fields)[1]))
+    return { revocations: entries.filter(entry => entry !== null), cursor: ids.at(-1) ?? null }
   }
 
-  return {
-    async create (session) {
-      await remember(session)
-      const created = await client.call(
-        'SET',
-        sessionKey(session.id),
-        encodeSession(session),
-        'PX',
-        timeToLive(session),
-        'NX'
-      )
-      if (created !== 'OK') throw new errors.StoreUnavailableError('a session of this id exists')
-    },
-    read,
-    async replace (session) {
-      if (!session.ended) await remember(session)
-      return await write(session)
-    },
-    list,
-    async end (ids, revocations) {
-      await revoke(revocations)
-      await Promise.all(ids.map(endOne))
-    },
-    revoke,
-    revocations: revocationsAfter,
-    async spend (keys) {
-      const names = keys.map(({ key }) => spentKey(key))
-      if (names.length === 0) return true
-      const until = await spendUntil(now)
-      const spent = await run(spendAll, names, [
-        until,
-        ...keys.map(({ expiresAt }) => Math.max(1, expiresAt - Date.now()))
-      ])
-      if (spent === -1) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
-      return spent === 1
-    },
-    // Redis expires its keys by itself.
-    async sweep () {},
-    now
+  async function spend (keys: readonly SpentKey[]): Promise<boolean> {
+    const [first, ...names] = keys.map(({ key }) => spentKey(key))
+    if (first === undefined) return true
+    const until = await spendUntil(now)
+    const lives = keys.map(({ expiresAt }) => Math.max(1, expiresAt - Date.now()))
+    const spent = await run(scripts.spendAll, [first, ...names], [until, ...lives])
+    if (spent === -1) throw new errors.StoreUnavailableError('the store was too late to spend a nonce')
+    return spent === 1
   }
 
   async function now (): Promise<number> {
-    return Number(await run(clock, [stream]))
+    return Number(await run(scripts.clock, [stream]))
   }
+
+  // Redis expires its keys by itself.
+  const sweep = async (): Promise<void> => {}
+
+  return { create, read, replace, list, end, revoke, revocations, spend, sweep, now }
 }
 
-function keptUntil ({ expiresAt }: Session): number {
-  return expiresAt + keptAfterExpiry
+/** One command to the node of a key. */
+type Send = (key: string, command: [string, ...string[]]) => Promise<unknown>
+
+// ioredis has a `sendCommand` too, for commands of its own making.
+function senderOf (client: RedisClient): Send {
+  if ('call' in client) return (_key, command) => client.call(...command)
+  if ('masters' in client) return (key, command) => client.sendCommand(key, false, command)
+  return (_key, command) => client.sendCommand(command)
+}
+
+const redisClient: Reader<RedisClient> = (value, path) => {
+  if (!isRedisClient(value)) throw refused(path, 'must be a client of ioredis or node-redis, or a cluster of theirs')
+  return value
+}
+
+function isRedisClient (value: unknown): value is RedisClient {
+  return isObject(value) && (typeof value.call === 'function' || typeof value.sendCommand === 'function')
+}
+
+const keyPrefix: Reader<string> = (value, path) => {
+  if (typeof value !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$/.test(value)) {
+    throw refused(path, 'must be 1 to 64 of A-Z a-z 0-9 : . _ -, the first one a letter or a digit')
+  }
+  return value
+}
+
+/** What Redis says first: the kind of error. */
+function wordOf (error: unknown): string | undefined {
+  return error instanceof Error ? error.message.split(' ')[0] : undefined
+}
+
+/** The same error, or one that says what an operator has to do about it. */
+function explained (error: unknown, prefix: string): unknown {
+  const reasons = new Map([
+    ['NOPERM', `the user of the client may not do this: allow it the keys ${prefix}* and @read @write @scripting time`],
+    ['READONLY', 'this Redis is a replica: connect the client to its primary'],
+    ['OOM', 'Redis is full: give it more maxmemory, with the maxmemory-policy noeviction']
+  ])
+  const reason = reasons.get(wordOf(error) ?? '')
+  return reason === undefined ? error : new errors.StoreUnavailableError(reason)
 }
 
 // Relative, so that a server whose clock is wrong does not make its rows vanish at once.
-function timeToLive (session: Session): number {
-  return Math.max(1000, keptUntil(session) - Date.now())
+function timeToLive ({ expiresAt }: Session): number {
+  return Math.max(1000, expiresAt + keptAfterExpiry - Date.now())
+}
+
+// For longer than the row lives, so that few of the session's refreshes have to write to the index.
+function indexedFor (session: Session): number {
+  return 2 * timeToLive(session)
 }
 
 // Ids of users and tokens are free text of any length: as a key they are 32 characters without braces.
 function digest (text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 32)
-}
-
-function listOf (value: unknown): unknown[] {
-  return Array.isArray(value) ? value : []
 }
 
 function stringsOf (value: unknown): string[] {

@@ -1,0 +1,105 @@
+import type { ListedSession, Revocation, Session } from '../store.js'
+
+/** What a database holds, member by member, before it is checked. */
+export type Fields = Readonly<Record<string, unknown>>
+
+/**
+ * A session out of what a database holds, checked member by member; null for anything else.
+ * Members that a newer server wrote are kept as they are, so that this one does not undo them.
+ */
+export function sessionOf (fields: Fields): Session | null {
+  const { id, issuer, userId, identity, secretId, ended } = fields
+  const [counter, createdAt, lastUsedAt, expiresAt, version] =
+    [fields.counter, fields.createdAt, fields.lastUsedAt, fields.expiresAt, fields.version].map(integerOf)
+  const arrivedAt = fields.arrivedAt === null ? null : integerOf(fields.arrivedAt)
+  if (typeof id !== 'string' || typeof issuer !== 'string' || typeof userId !== 'string') return null
+  if (typeof identity !== 'string' || typeof secretId !== 'string' || typeof ended !== 'boolean') return null
+  if (counter === undefined || createdAt === undefined || lastUsedAt === undefined) return null
+  if (expiresAt === undefined || version === undefined || arrivedAt === undefined) return null
+  const texts = { id, issuer, userId, identity, secretId }
+  return { ...fields, ...texts, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version }
+}
+
+/** The same without its identity. */
+export function listedOf (fields: Fields): ListedSession | null {
+  const session = sessionOf({ ...fields, identity: '' })
+  if (session === null) return null
+  const { identity, ...listed } = session
+  return listed
+}
+
+export function revocationOf (fields: Fields): Revocation | null {
+  const { kind, issuer, id } = fields
+  const [at, expiresAt] = [fields.at, fields.expiresAt].map(integerOf)
+  if (kind !== 'session' && kind !== 'user' && kind !== 'token') return null
+  if (typeof issuer !== 'string' || typeof id !== 'string' || at === undefined || expiresAt === undefined) return null
+  return { kind, issuer, id, at, expiresAt }
+}
+
+/** `[kind, issuer, id, at, expiresAt]` as JSON. */
+export function encodeRevocation ({ kind, issuer, id, at, expiresAt }: Revocation): string {
+  return JSON.stringify([kind, issuer, id, at, expiresAt])
+}
+
+export function decodeRevocation (json: unknown): Revocation | null {
+  const [kind, issuer, id, at, expiresAt] = listOf(decoded(json))
+  return revocationOf({ kind, issuer, id, at, expiresAt })
+}
+
+/** JSON of a record; empty where it is something else. */
+export function decodeFields (json: unknown): Fields {
+  return recordOf(decoded(json))
+}
+
+// As Redis keeps a session: `version:ended:indexed until:members as JSON`, a line feed, the identity.
+const valueShape = /^(\d+):([01]):\d+:([^\n]*)(?:\n(.*))?$/s
+// And as it did before: `version:[members]`.
+const olderShape = /^(\d+):(\[.*\])$/s
+
+/** The members of a session in Redis, whose identity may have been left out. */
+export function fieldsIn (id: string, value: unknown): Fields {
+  if (typeof value !== 'string') return {}
+  const [, version, ended, members, identity] = valueShape.exec(value) ?? []
+  if (version === undefined) return olderFieldsIn(id, value)
+  return { ...decodeFields(members), id, version, ended: ended === '1', identity }
+}
+
+function olderFieldsIn (id: string, value: string): Fields {
+  const [, version, list] = olderShape.exec(value) ?? []
+  const [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, identity] =
+    listOf(decoded(list))
+  const times = { arrivedAt, createdAt, lastUsedAt, expiresAt }
+  return { id, version, issuer, userId, secretId, counter, ...times, ended: ended === 1, identity }
+}
+
+/** A safe integer in any of its spellings: those of 64 bits come as strings (pg), numbers (PGlite) or bigints. */
+export function integerOf (value: unknown): number | undefined {
+  if (typeof value !== 'number' && typeof value !== 'bigint' && (typeof value !== 'string' || value === '')) {
+    return undefined
+  }
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : undefined
+}
+
+/** Anything as a record of its members, so that they can be looked at; empty where it has none. */
+export function recordOf (value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+export function listOf (value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** Whether UTF-8 can hold the text: a database would write one and the same character for each half of a pair. */
+export function isWellFormed (text: string): boolean {
+  return !/\p{Surrogate}/u.test(text)
+}
+
+function decoded (json: unknown): unknown {
+  if (typeof json !== 'string') return null
+  try {
+    return JSON.parse(json)
+  } catch {
+    return null
+  }
+}
