@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import type { Session, SessionStore } from '../sessions/store.js'
-import { ofRevocations, ofSpending } from './session-store-list-checks.js'
+import type { Revocation, Session, SessionStore } from '../sessions/store.js'
 import {
   created,
   idsOf,
-  ISSUER,
+  issuer,
   lastCursor,
+  newKey,
   newRevocation,
   newSession,
-  RACERS,
+  racers,
   randomId,
   revocationsAfter,
   type StoreChecks
@@ -66,7 +66,7 @@ const ofSessions: StoreChecks = {
   'lets one of many callers at once replace a version': async store => {
     const session = await created(store)
     const outcomes = await Promise.all(
-      Array.from({ length: RACERS }, (_, racer) => store.replace({ ...session, counter: racer + 1, version: 1 }))
+      Array.from({ length: racers }, (_, racer) => store.replace({ ...session, counter: racer + 1, version: 1 }))
     )
     assert.equal(outcomes.filter(Boolean).length, 1)
     assert.equal((await store.read(session.id))?.counter, outcomes.indexOf(true) + 1)
@@ -76,8 +76,8 @@ const ofSessions: StoreChecks = {
     const mine = [await created(store, { userId }), await created(store, { userId })]
     await created(store, { userId: `${userId}2` })
     await created(store, { userId, issuer: 'https://another.example' })
-    assert.deepEqual(idsOf(await store.list(ISSUER, userId, 10)), idsOf(mine))
-    assert.deepEqual(await store.list(ISSUER, randomId(), 10), [])
+    assert.deepEqual(idsOf(await store.list(issuer, userId, 10)), idsOf(mine))
+    assert.deepEqual(await store.list(issuer, randomId(), 10), [])
   },
   'lists the oldest sessions of a user first, no more than were asked for, and without their identity': async store => {
     const userId = randomId()
@@ -85,19 +85,19 @@ const ofSessions: StoreChecks = {
     const mine: Session[] = []
     for (const age of [3, 1, 4, 2]) mine.push(await created(store, { userId, createdAt: now - age * 1000 }))
     await store.replace({ ...mine[2] ?? newSession(), counter: 1, version: 1 })
-    const listed = await store.list(ISSUER, userId, 3)
+    const listed = await store.list(issuer, userId, 3)
     assert.deepEqual(listed.map(({ createdAt }) => now - createdAt), [4000, 3000, 2000])
     assert.ok(listed.every(session => !('identity' in session)))
     const { identity, ...second } = mine[0] ?? newSession()
     assert.deepEqual({ ...listed[1] }, second)
-    assert.equal((await store.list(ISSUER, userId, 10)).length, 4)
+    assert.equal((await store.list(issuer, userId, 10)).length, 4)
   },
   'lists a session under the user that it was given last': async store => {
     const session = await created(store)
     const userId = randomId()
     await store.replace({ ...session, userId, version: 1 })
-    assert.deepEqual(idsOf(await store.list(ISSUER, userId, 10)), [session.id])
-    assert.deepEqual(await store.list(ISSUER, session.userId, 10), [])
+    assert.deepEqual(idsOf(await store.list(issuer, userId, 10)), [session.id])
+    assert.deepEqual(await store.list(issuer, session.userId, 10), [])
   }
 }
 
@@ -109,7 +109,7 @@ const ofEnds: StoreChecks = {
     await store.end([session.id, randomId()], [])
     const ended = { ...session, identity: '', ended: true, version: 2 }
     assert.deepEqual({ ...await store.read(session.id) }, ended)
-    assert.deepEqual(idsOf(await store.list(ISSUER, session.userId, 10)), [other.id])
+    assert.deepEqual(idsOf(await store.list(issuer, session.userId, 10)), [other.id])
   },
   'ends a session and appends to the list in one operation': async store => {
     const start = await lastCursor(store)
@@ -124,7 +124,7 @@ const ofEnds: StoreChecks = {
     const userId = randomId()
     const ids = idsOf(await Promise.all(Array.from({ length: 1000 }, () => created(store, { userId }))))
     await store.end(ids, ids.map(id => ({ ...newRevocation(), id })))
-    assert.deepEqual(await store.list(ISSUER, userId, 10), [])
+    assert.deepEqual(await store.list(issuer, userId, 10), [])
   },
   'leaves a session as it is that has ended before': async store => {
     const session = await created(store)
@@ -143,7 +143,7 @@ const ofEnds: StoreChecks = {
     const session = await created(store)
     await Promise.all([
       store.end([session.id], []),
-      ...Array.from({ length: RACERS }, () => store.replace({ ...session, counter: 1, version: 1 }))
+      ...Array.from({ length: racers }, () => store.replace({ ...session, counter: 1, version: 1 }))
     ])
     assert.equal((await store.read(session.id))?.ended, true)
   },
@@ -151,5 +151,77 @@ const ofEnds: StoreChecks = {
     const session = await created(store, { expiresAt: Date.now() - 1000 })
     await store.sweep(Date.now())
     assert.equal((await store.read(session.id))?.id, session.id)
+  }
+}
+
+/** The list of revocations, which every server follows. */
+const ofRevocations: StoreChecks = {
+  'hands out revocations in order, each once, from the beginning or from a cursor': async store => {
+    const start = await lastCursor(store)
+    const all = Array.from({ length: 5 }, () => newRevocation())
+    await store.revoke(all.slice(0, 2))
+    await store.revoke(all.slice(2))
+    const { found, cursor } = await revocationsAfter(store, start)
+    assert.deepEqual(found.filter(({ id }) => all.some(mine => mine.id === id)), all)
+    const { found: later } = await revocationsAfter(store, cursor)
+    assert.deepEqual(later.filter(({ id }) => all.some(mine => mine.id === id)), [])
+    const { found: again } = await revocationsAfter(store, null)
+    assert.deepEqual(again.filter(({ id }) => all.some(mine => mine.id === id)), all)
+  },
+  'hands out what has not expired, whatever lies before it': async store => {
+    const expired = { ...newRevocation(), expiresAt: Date.now() - 1000 }
+    const all = [newRevocation(), newRevocation()]
+    await store.revoke([expired, ...all.slice(0, 1), expired, ...all.slice(1), expired])
+    const { found } = await revocationsAfter(store, null)
+    assert.deepEqual(found.filter(({ id }) => all.some(mine => mine.id === id)), all)
+  },
+  'begins anew where the list ends before the cursor': async store => {
+    const mine = newRevocation()
+    await store.revoke([mine])
+    const cursor = await lastCursor(store)
+    const beyond = String(cursor).replace(/\d+/g, digits => '9'.repeat(digits.length + 3))
+    const { found } = await revocationsAfter(store, beyond)
+    assert.equal(found.filter(({ id }) => id === mine.id).length, 1)
+  },
+  'loses no revocation of writers at once': async store => {
+    let cursor = await lastCursor(store)
+    const all = Array.from({ length: racers }, () => newRevocation())
+    const found: Revocation[] = []
+    const writing = Promise.all(all.map(revocation => store.revoke([revocation])))
+    for (let isWriting = true, last = false; !last;) {
+      last = !isWriting
+      const page = await revocationsAfter(store, cursor)
+      found.push(...page.found)
+      cursor = page.cursor
+      isWriting = await Promise.race([
+        writing.then(() => false),
+        new Promise<boolean>(resolve => setImmediate(() => resolve(true)))
+      ])
+    }
+    await writing
+    assert.deepEqual(idsOf(found.filter(({ id }) => all.some(mine => mine.id === id))), idsOf(all))
+  }
+}
+
+/** Nonces and ID tokens, of which each is good once. */
+const ofSpending: StoreChecks = {
+  'spends a key once': async store => {
+    const key = newKey()
+    assert.equal(await store.spend([key]), true)
+    assert.equal(await store.spend([key]), false)
+  },
+  'spends all keys or none': async store => {
+    const [first, second, third] = [newKey(), newKey(), newKey()]
+    assert.equal(await store.spend([first]), true)
+    assert.equal(await store.spend([second, first, third]), false)
+    assert.equal(await store.spend([second, third]), true)
+  },
+  'spends nothing for nothing': async store => {
+    assert.equal(await store.spend([]), true)
+  },
+  'lets one of many callers at once spend a key': async store => {
+    const [shared, own] = [newKey(), newKey()]
+    const outcomes = await Promise.all(Array.from({ length: racers }, () => store.spend([own, shared])))
+    assert.equal(outcomes.filter(Boolean).length, 1)
   }
 }

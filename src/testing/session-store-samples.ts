@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Revocation, Session, SessionStore } from '../sessions/store.js'
 
-export const ISSUER = 'https://conformance.example'
+export const issuer = 'https://conformance.example'
 /** Callers at once. */
-export const RACERS = 20
-const DAY = 86_400_000
+export const racers = 20
+const day = 86_400_000
 
 export type StoreChecks = Record<string, (store: SessionStore) => Promise<void>>
 
@@ -12,10 +12,10 @@ export function newSession (different: Partial<Session> = {}): Session {
   const now = Date.now()
   const identity = JSON.stringify({ provider: 'conformance', subject: '1', claims: {} })
   const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
-  const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 30 * DAY }
+  const timed = { createdAt: now, lastUsedAt: now, expiresAt: now + 30 * day }
   return {
     id: randomId(),
-    issuer: ISSUER,
+    issuer,
     userId: randomId(),
     identity,
     secretId: 'secret',
@@ -33,11 +33,11 @@ export async function created (store: SessionStore, different: Partial<Session> 
 
 export function newRevocation (): Revocation {
   const at = Date.now()
-  return { kind: 'session', issuer: ISSUER, id: randomId(), at, expiresAt: at + DAY }
+  return { kind: 'session', issuer, id: randomId(), at, expiresAt: at + day }
 }
 
 export function newKey (): { key: string, expiresAt: number } {
-  return { key: `key ${randomId()}`, expiresAt: Date.now() + DAY }
+  return { key: `key ${randomId()}`, expiresAt: Date.now() + day }
 }
 
 export async function revocationsAfter (

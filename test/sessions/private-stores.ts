@@ -1,11 +1,11 @@
 import { PGlite } from '@electric-sql/pglite'
-import { Cluster, Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import pg from 'pg'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { postgresStore } from '../../src/sessions/stores/postgres.js'
 import { redisStore } from '../../src/sessions/stores/redis.js'
 import type { SessionStore } from '../../src/sessions/store.js'
-import { freePort, postgresMissing, redisMissing, startPostgres, startRedis, type PrivateServer } from './servers.js'
+import { postgresMissing, redisMissing, startPostgres, startRedis, type PrivateServer } from './servers.js'
 
 /** One more client of a store, as another server of the application would have. */
 export interface StoreClient {
@@ -66,27 +66,6 @@ export const redis: StoreKind = {
   }
 }
 
-/** A cluster of one node: it refuses keys of several slots as any other. */
-export const redisCluster: StoreKind = {
-  name: 'Redis Cluster',
-  missing: redisMissing,
-  async start () {
-    const server = await startRedis('always', [
-      '--cluster-enabled',
-      'yes',
-      '--cluster-announce-ip',
-      '127.0.0.1',
-      '--cluster-port',
-      String(await freePort())
-    ])
-    const node = new Redis({ port: server.port, host: '127.0.0.1' })
-    await node.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16383)
-    while (!String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) await node.ping()
-    node.disconnect()
-    return { server, address: null, connect: () => connectToCluster(server.port), remove: () => server.remove() }
-  }
-}
-
 export const postgres: StoreKind = {
   name: 'PostgreSQL',
   missing: postgresMissing,
@@ -112,12 +91,6 @@ export function connectTo (address: string): StoreClient {
 
 function connectToRedis (port: number): StoreClient {
   const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 100 })
-  client.on('error', () => {})
-  return { store: redisStore({ client }), close: async () => client.disconnect() }
-}
-
-function connectToCluster (port: number): StoreClient {
-  const client = new Cluster([{ port, host: '127.0.0.1' }])
   client.on('error', () => {})
   return { store: redisStore({ client }), close: async () => client.disconnect() }
 }

@@ -1,4 +1,5 @@
 import { errors } from '../../errors.js'
+import { integer, open } from '../../options/values.js'
 import {
   keptAfterExpiry,
   revocationsKept,
@@ -7,7 +8,8 @@ import {
   type SessionStore
 } from '../store.js'
 
-const PAGE = 1000
+/** Entries of the list of revocations that one call hands out. */
+const pageSize = 1000
 
 export interface MemoryStoreOptions {
   /** Sessions, and spent keys, that are held at most: beyond that logins are answered 503. @default 100000 */
@@ -17,11 +19,11 @@ export interface MemoryStoreOptions {
 /**
  * Sessions in the memory of this process: for one server, for development and for tests.
  * They are gone when it ends. Servers of one process may share one store.
+ *
+ * @throws errors.OptionInvalidError
  */
-export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): SessionStore {
-  if (!Number.isSafeInteger(limit) || limit < 1) {
-    throw new errors.OptionInvalidError('memoryStore: limit must be a whole number from 1')
-  }
+export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
+  const limit = open(options, 'memoryStore', ['limit']).read('limit', integer(1, Number.MAX_SAFE_INTEGER), 100_000)
   const sessions = new Map<string, Session>()
   const ofUser = new Map<string, Set<string>>()
   const spent = new Map<string, number>()
@@ -133,7 +135,7 @@ export function memoryStore ({ limit = 100_000 }: MemoryStoreOptions = {}): Sess
     revoke: async revocations => append(revocations),
     async revocations (cursor, since) {
       const from = cursor === null ? firstAfter(since) : positionOf(cursor)
-      const page = log.slice(from, from + PAGE)
+      const page = log.slice(from, from + pageSize)
       return { revocations: page, cursor: String(dropped + from + page.length) }
     },
     spend,

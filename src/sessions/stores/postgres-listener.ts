@@ -1,6 +1,7 @@
-const RETRY = 1000
+/** Milliseconds after which a lost connection is taken anew. */
+const retryAfter = 1000
 /** Milliseconds between two looks at whether the application is ending its pool. */
-const LOOK = 500
+const lookEvery = 500
 
 /** A pool that can lend a connection for long; PGlite has none to lend. */
 interface LendingPool { connect? (): Promise<unknown> }
@@ -21,7 +22,7 @@ export function postgresListener (pool: LendingPool, channel: string, wake: () =
   let timer: NodeJS.Timeout | undefined
   let stopped = false
   // pool.end() waits for all connections, so it would wait for this one until the server closes.
-  const look = setInterval(() => { if (Reflect.get(pool, 'ending') === true) stop() }, LOOK).unref()
+  const look = setInterval(() => { if (Reflect.get(pool, 'ending') === true) stop() }, lookEvery).unref()
 
   async function listen (): Promise<void> {
     const connection = await pool.connect?.()
@@ -39,7 +40,7 @@ export function postgresListener (pool: LendingPool, channel: string, wake: () =
   function again (): void {
     letGo()
     clearTimeout(timer)
-    if (!stopped) timer = setTimeout(begin, RETRY).unref()
+    if (!stopped) timer = setTimeout(begin, retryAfter).unref()
   }
 
   // A connection that listened is not given back for others to use.
