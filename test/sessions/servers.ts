@@ -27,10 +27,13 @@ const postgresBinaries = findPostgres()
 
 // REQUIRE_SERVERS: nothing may be skipped; then a server that is missing fails its test.
 const maySkip = process.env.REQUIRE_SERVERS === undefined
+// NO_SERVERS: those of one's own machine are left alone, for tests that take no time.
+const unwanted = process.env.NO_SERVERS !== undefined && 'it needs a server'
 
 /** False, or why the suite is skipped. */
-export const redisMissing = maySkip && redisBinary === undefined && 'redis-server is not installed'
-export const postgresMissing = maySkip && postgresBinaries === undefined && 'PostgreSQL is not installed'
+export const redisMissing = unwanted || (maySkip && redisBinary === undefined && 'redis-server is not installed')
+export const postgresMissing =
+  unwanted || (maySkip && postgresBinaries === undefined && 'PostgreSQL is not installed')
 
 export async function startRedis (fsync: 'always' | 'no' = 'always', more: string[] = []): Promise<PrivateServer> {
   const directory = mkdtempSync('/tmp/redis-')
