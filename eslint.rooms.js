@@ -27,7 +27,7 @@ export const rooms = {
   login: [...open, 'permissions', 'tokens', 'sessions'],
   guards: [...open, 'permissions', 'tokens', 'sessions'],
   routes: [...open, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards'],
-  azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'redirect'],
+  azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
   redirect: [...open, 'http'],
 
   // What the settings of each room are, is read in that room.

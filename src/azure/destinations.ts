@@ -14,7 +14,7 @@ export interface AzureMobileServicesOptions {
   paths?: readonly string[]
 }
 
-/** {@link AzureMobileServicesOptions}, checked and complete: where a login or logout may send a browser, and a token. */
+/** {@link AzureMobileServicesOptions}, checked and complete: where a browser may be sent, and a token with it. */
 export type Destinations = Readonly<Required<AzureMobileServicesOptions>>
 
 /**
@@ -61,7 +61,7 @@ const ownPath: Reader<string> = (value, path) => {
   return value
 }
 
-/** The value of the one of `names` that the query has; null without. @throws errors with status 401 for what is not allowed */
+/** The value of the one of `names` that the query has, or null. @throws an error with status 401, where not allowed */
 export function readRedirectUri (query: URLSearchParams, names: readonly string[], to: Destinations): string | null {
   const [uri, another] = names.flatMap(name => query.getAll(name))
   if (another !== undefined) throw refused('Two redirect URIs')

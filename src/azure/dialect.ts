@@ -9,7 +9,7 @@ import { clientDirectedLogin } from './login.js'
 import { serviceDirectedLogin } from './redirect-login.js'
 import { noteErrorHandlers, refuseWith401, renderErrors, turnAway } from './refusals.js'
 
-/** The wire dialect of Azure Mobile Services and Azure Mobile Apps. @param destinations to which browsers may be sent */
+/** The wire dialect of Azure Mobile Services and Azure Mobile Apps. @param destinations of browsers */
 export function azureDialect (destinations: Destinations): Dialect {
   return {
     prepare (app) {
@@ -35,7 +35,10 @@ async function registerRoutes (scope: FastifyInstance, server: Server, destinati
 }
 
 /** Clients write paths with and without one trailing slash. A router may ignore it anyway. */
-function acceptTrailingSlash (scope: FastifyInstance, { url, routePath, ...route }: RouteOptions & { routePath: string }): void {
+function acceptTrailingSlash (
+  scope: FastifyInstance,
+  { url, routePath, ...route }: RouteOptions & { routePath: string }
+): void {
   const { ignoreTrailingSlash, routerOptions } = scope.initialConfig
   const isIgnored = ignoreTrailingSlash === true || routerOptions?.ignoreTrailingSlash === true
   if (!isIgnored && !url.endsWith('/')) scope.route({ ...route, url: `${routePath}/` })

@@ -54,7 +54,7 @@ function chooseGrant (members: Members, accepts: readonly GrantType[]): Authoriz
   return readGrantOf(type, token, members)
 }
 
-/** Beside the strict bodies of all own routes: no `Content-Type` at all is JSON, and an array is a body without members. */
+/** Beside the strict bodies of all own routes: no `Content-Type` at all is JSON, and an array has no members. */
 function parseBodiesOfSdks (scope: FastifyInstance): void {
   const parseJson = parser(readJsonOrArray)
   scope.removeContentTypeParser('application/json')

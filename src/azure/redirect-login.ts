@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
 import type { Exchange } from '../login/login.js'
 import { createOneTimeCodes, type OneTimeCodes } from '../login/one-time-codes.js'
-import { createFlowCookie, createRedirectFlows } from '../login/redirect-flow.js'
+import { createFlowCookie } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
 import { browserRoute, queryOf, redirectLogin, sendPage, type Ending } from '../routes/redirect.js'
 import type { Server } from '../server.js'
@@ -15,36 +15,48 @@ interface Named { Params: { provider: string } }
 
 /** Service-directed login: the browser is sent to the provider and comes back, on the paths of both generations. */
 export function serviceDirectedLogin (scope: FastifyInstance, server: Server, destinations: Destinations): void {
-  const { exchange, singleUse, material, options: { issuer } } = server
-  const seals = createSeals(material)
-  const codes = createOneTimeCodes(seals)
-  const parts = { exchange, singleUse, flows: createRedirectFlows(seals), cookie: createFlowCookie(issuer) }
+  const { exchange, material, options: { issuer }, routeConfig } = server
   const address = `${issuer}${scope.prefix}`
-  const endingAt = (path: string): Ending<Completion> => endingOf({ exchange, destinations, codes }, `${address}${path}`)
-  const v1 = redirectLogin(parts, name => `${address}/login/${name}`, endingAt('/login/done'))
-  const v2 = redirectLogin(parts, name => `${address}/.auth/login/${name}/callback`, endingAt('/.auth/login/done'))
-  const route = browserRoute(scope, server.routeConfig)
-  scope.get<Named>('/login/:provider', route, (request, reply) => {
-    const visit = isAnswer(queryOf(request)) ? v1.comeBack : v1.begin
-    return visit(nameOf(request), request, reply)
+  const cookie = createFlowCookie(issuer)
+  const codes = createOneTimeCodes(createSeals(material))
+  const endingAt = (path: string) => endingOf({ exchange, codes, destinations, doneUrl: `${address}${path}` })
+  const v1 = redirectLogin(server, {
+    callbackOf: name => `${address}/login/${name}`,
+    cookie,
+    ending: endingAt('/login/done')
   })
-  scope.get<Named>('/.auth/login/:provider', route, (request, reply) => v2.begin(nameOf(request), request, reply))
+  const v2 = redirectLogin(server, {
+    callbackOf: name => `${address}/.auth/login/${name}/callback`,
+    cookie,
+    ending: endingAt('/.auth/login/done')
+  })
+  const askedIn = (request: FastifyRequest) => readCompletion(queryOf(request), destinations)
+
+  const route = browserRoute(scope, routeConfig)
+  // The first generation has one path for both visits.
+  scope.get<Named>('/login/:provider', route, (request, reply) => isAnswer(queryOf(request))
+    ? v1.comeBack(nameIn(request), request, reply)
+    : v1.begin(nameIn(request), askedIn(request), request, reply))
+  scope.get<Named>('/.auth/login/:provider', route, (request, reply) =>
+    v2.begin(nameIn(request), askedIn(request), request, reply))
   scope.get<Named>('/.auth/login/:provider/callback', route, (request, reply) =>
-    v2.comeBack(nameOf(request), request, reply)
-  )
-  scope.get<Named>('/.auth/login/:provider/token', route, request => redeemCode({ exchange, codes }, nameOf(request), request))
+    v2.comeBack(nameIn(request), request, reply))
+  scope.get<Named>('/.auth/login/:provider/token', route, request => redeemCode(exchange, codes, request))
   for (const path of ['/login/done', '/.auth/login/done']) {
     scope.get(path, route, (_request, reply) => sendPage(emptyPage, reply))
   }
 }
 
-/** @param doneUrl where it ends when nothing else was asked for */
-function endingOf (
-  { exchange, destinations, codes }: { exchange: Exchange, destinations: Destinations, codes: OneTimeCodes },
+interface EndingParts {
+  exchange: Exchange
+  codes: OneTimeCodes
+  destinations: Destinations
+  /** Where it ends when nothing else was asked for. */
   doneUrl: string
-): Ending<Completion> {
+}
+
+function endingOf ({ exchange, codes, destinations, doneUrl }: EndingParts): Ending<Completion> {
   return {
-    read: query => readCompletion(query, destinations),
     restore: value => restoreCompletion(value, destinations),
     async succeed (completion, verified, request, reply) {
       const proven = await exchange.admit(verified, request)
@@ -60,22 +72,19 @@ function endingOf (
 }
 
 /** The second half of the PKCE variant. */
-async function redeemCode (
-  { exchange, codes }: { exchange: Exchange, codes: OneTimeCodes },
-  provider: string,
-  request: FastifyRequest
-): Promise<object> {
+async function redeemCode (exchange: Exchange, codes: OneTimeCodes, request: FastifyRequest<Named>): Promise<object> {
+  const provider = nameIn(request)
+  // Unknown names are refused as such, before a code of another provider is.
   exchange.provider(provider)
   const query = queryOf(request)
   const [code, verifier] = [once(query, 'authorization_code'), once(query, 'code_verifier')]
   return await codes.redeem(code, { provider, verifier }, proven => exchange.issue(proven, request))
 }
 
-function nameOf ({ params }: FastifyRequest<Named>): string {
+function nameIn ({ params }: FastifyRequest<Named>): string {
   return params.provider.toLowerCase()
 }
 
-/** The first generation has one path for both visits. */
 function isAnswer (query: URLSearchParams): boolean {
   return query.has('code') || query.has('error')
 }

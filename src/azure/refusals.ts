@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors, reasonOf, TokenExchangeError } from '../errors.js'
-import { retryAfter, type TurnAway } from '../guards/refuse.js'
+import type { TurnAway } from '../guards/refuse.js'
 
 /** A session that has ended, found where a client shows an access token of it. */
 const ended: ReadonlySet<string> = new Set([
@@ -10,7 +10,7 @@ const ended: ReadonlySet<string> = new Set([
 ])
 
 /** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. */
-function asRefusal (thrown: unknown): unknown {
+function asRefusal<Thrown> (thrown: Thrown): Thrown | TokenExchangeError {
   const code = codeOf(thrown)
   if (!(thrown instanceof Error) || code?.startsWith('AUTH_ERR_') !== true) return thrown
   if (![403, 404].includes(statusOf(thrown)) && !ended.has(code)) return thrown
@@ -32,7 +32,7 @@ export const turnAway: TurnAway = (refusal, request, reply, done) => {
   const error = asRefusal(refusal)
   const isRenderedElsewhere =
     hasErrorHandler(request.server) || Reflect.get(request.routeOptions.config, kErrorHandler) === true
-  if (isRenderedElsewhere) return done(error instanceof Error ? error : refusal)
+  if (isRenderedElsewhere) return done(error)
   sendError(error, request, reply)
 }
 
@@ -66,7 +66,6 @@ function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply
   const status = reply.statusCode >= 400 ? reply.statusCode : statusOf(error)
   if (status >= 500) request.log.error({ err: error }, messageOf(error, status))
   else request.log.info({ err: error }, messageOf(error, status))
-  if (status === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
   const body = { code: status, error: textOf(error, status), errorCode: codeOf(error) }
   reply.code(status).type('application/json; charset=utf-8').send(Buffer.from(JSON.stringify(body)))
 }

@@ -6,7 +6,7 @@ import { isObject } from '../strict-json.js'
 /** What is sealed for one use opens for no other. */
 export type Use = 'login-flow' | 'login-code'
 
-/** Values that travel through a browser, which can neither read nor change them. Every server with the same keys opens them. */
+/** Values that travel through a browser, which can neither read nor change them: servers with the same keys can. */
 export interface Seals {
   /** @param seconds that it is good for */
   seal (use: Use, content: Readonly<Record<string, unknown>>, seconds: number): Promise<string>

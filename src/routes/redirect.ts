@@ -2,15 +2,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShor
 import { codeOf, errors } from '../errors.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
 import type { Exchange } from '../login/login.js'
-import type { SingleUse } from '../login/single-use.js'
-import type { FlowCookie, RedirectFlows } from '../login/redirect-flow.js'
+import { createRedirectFlows, type FlowCookie } from '../login/redirect-flow.js'
+import { createSeals } from '../login/seals.js'
 import type { Verified } from '../login/verified-identity.js'
+import type { Server } from '../server.js'
 
 /** How one kind of login by redirect ends. The way there is the same for all. */
 export interface Ending<Asked> {
-  /** What the query of the start asks for. @throws to refuse it: the browser then goes nowhere */
-  read (query: URLSearchParams): Asked
-  /** The same, of what came back with the browser. */
+  /** What was asked for at the start, as it came back with the browser. */
   restore (value: unknown): Asked
   /** Answers a browser whose user the provider has vouched for. */
   succeed (asked: Asked, verified: Verified, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
@@ -18,53 +17,54 @@ export interface Ending<Asked> {
   fail (asked: Asked | null, thrown: unknown, reply: FastifyReply): FastifyReply
 }
 
-export interface RedirectParts {
-  exchange: Exchange
-  singleUse: SingleUse
-  flows: RedirectFlows
+export interface Way<Asked> {
+  /** The public address to which a provider sends browsers back. */
+  callbackOf (provider: string): string
   cookie: FlowCookie
+  ending: Ending<Asked>
 }
 
-type Visit = (provider: string, request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
-
 /** The two visits of a browser: it is sent to the provider, and it comes back. */
-export interface RedirectLogin { begin: Visit, comeBack: Visit }
+export interface RedirectLogin<Asked> {
+  /** @param asked what JSON can say. @throws errors.ProviderUnknownError */
+  begin (provider: string, asked: Asked, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  /** @throws errors.ProviderUnknownError */
+  comeBack (provider: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+}
 
-/** @param callbackOf the public address to which a provider sends browsers back */
 export function redirectLogin<Asked> (
-  { exchange, singleUse, flows, cookie }: RedirectParts,
-  callbackOf: (provider: string) => string,
-  ending: Ending<Asked>
-): RedirectLogin {
-  const begin: Visit = async (name, request, reply) => {
-    const { redirection } = redirecting(exchange, name)
-    const asked = ending.read(queryOf(request))
-    try {
-      const start = { provider: name, redirectUri: callbackOf(name), asked, nonce: singleUse.issueNonce().nonce }
-      const flow = await flows.begin(start)
-      const location = await redirection.authorizationUrl(flow.request, request)
-      return reply.header('set-cookie', cookie.keep(flow.sealed)).redirect(location, 302)
-    } catch (thrown) {
-      return ending.fail(asked, logged(thrown, request), reply)
+  { exchange, singleUse, material }: Server,
+  { callbackOf, cookie, ending }: Way<Asked>
+): RedirectLogin<Asked> {
+  const flows = createRedirectFlows(createSeals(material))
+  return {
+    async begin (name, asked, request, reply) {
+      const { redirection } = redirecting(exchange, name)
+      try {
+        const { nonce } = singleUse.issueNonce()
+        const flow = await flows.begin({ provider: name, redirectUri: callbackOf(name), asked, nonce })
+        const location = await redirection.authorizationUrl(flow.request, request)
+        return reply.header('set-cookie', cookie.keep(flow.sealed)).redirect(location, 302)
+      } catch (thrown) {
+        return ending.fail(asked, logged(thrown, request), reply)
+      }
+    },
+
+    async comeBack (name, request, reply) {
+      const provider = redirecting(exchange, name)
+      reply.header('set-cookie', cookie.end)
+      let asked: Asked | null = null
+      try {
+        const at = { provider: name, redirectUri: callbackOf(name) }
+        const flow = await flows.resume(cookie.read(request.headers.cookie), at, queryOf(request))
+        asked = ending.restore(flow.asked)
+        const verified = await exchange.redeem(provider, flow.answer(), request)
+        return await ending.succeed(asked, verified, request, reply)
+      } catch (thrown) {
+        return ending.fail(asked, logged(thrown, request), reply)
+      }
     }
   }
-
-  const comeBack: Visit = async (name, request, reply) => {
-    const provider = redirecting(exchange, name)
-    reply.header('set-cookie', cookie.end)
-    let asked: Asked | null = null
-    try {
-      const at = { provider: name, redirectUri: callbackOf(name) }
-      const flow = await flows.resume(cookie.read(request.headers.cookie), at, queryOf(request))
-      asked = ending.restore(flow.asked)
-      const verified = await exchange.redeem(provider, flow.answer(), request)
-      return await ending.succeed(asked, verified, request, reply)
-    } catch (thrown) {
-      return ending.fail(asked, logged(thrown, request), reply)
-    }
-  }
-
-  return { begin, comeBack }
 }
 
 function redirecting (exchange: Exchange, name: string): RedirectProvider {

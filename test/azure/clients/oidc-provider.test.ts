@@ -29,7 +29,9 @@ t.test('login by redirect at a real OpenID Connect server, in Chromium', { skip:
     cookies: { keys: ['a-key-for-the-cookies-of-the-test'] }
   })
   const handle = server.callback()
-  const listening = createServer((request, response) => { handle(request, response).catch(error => response.destroy(error)) })
+  const listening = createServer((request, response) => {
+    handle(request, response).catch(error => response.destroy(error))
+  })
   await new Promise<void>(resolve => { listening.listen(issuerPort, 'localhost', resolve) })
   t.teardown(() => { listening.close(); listening.closeAllConnections() })
 
