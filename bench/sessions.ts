@@ -8,7 +8,7 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 import type { Identity } from '../src/identity.js'
 import type { Session, SessionStore } from '../src/sessions/store.js'
-import { storeIdentity } from '../src/sessions/session-identity.js'
+import { storeIdentity } from '../src/sessions/session.js'
 import { resolveSessionOptions } from '../src/sessions/session-options.js'
 import { createSessions } from '../src/sessions/sessions.js'
 import { memoryStore, postgresStore, redisStore } from '../src/sessions/stores/index.js'
@@ -133,10 +133,12 @@ async function refreshesPerSecond ({ store }: Subject): Promise<number> {
     clockTolerance: 5,
     report: () => {}
   })
-  const lookup = async () => ({ userId: 'google:1' })
   const perSecond = await rate(async () => {
-    let { refreshToken } = await sessions.start(identity, 'google:1')
-    return async () => { refreshToken = (await sessions.refresh(refreshToken, lookup)).refreshToken }
+    let { refreshToken } = await sessions.begin(identity, 'google:1', sessions.mark())
+    return async () => {
+      const claim = await sessions.present(refreshToken)
+      refreshToken = (await claim.advance('google:1')).refreshToken
+    }
   })
   await sessions.close()
   return perSecond

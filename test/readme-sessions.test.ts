@@ -233,6 +233,6 @@ t.test('no block is left out, and the table names every option', async t => {
       readFileSync(join(root, 'src/sessions/session-options.ts'), 'utf8')
     )?.[0] ?? ''
   const options = [...declared.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
-  t.equal(options.length, 7)
+  t.equal(options.length, 9)
   for (const name of options) t.ok(readme.includes(`\n| \`${name}\` |`), `option ${name}`)
 })

@@ -4,7 +4,7 @@ import { codeOf, errors } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationGrant, Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { GrantedPermissions } from '../permissions/permissions.js'
-import type { SessionGrant } from '../sessions/session-chain.js'
+import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { SpentKey } from '../sessions/store.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
@@ -15,12 +15,18 @@ import type { Verified } from './verified-identity.js'
 /** A user whom the provider has vouched for and the lookup has let in; nothing is issued yet. */
 export interface Proven { identity: Identity, granted: GrantedPermissions }
 
+/** What a provider has vouched for, and when the login began, as the sessions mark it. */
+export interface Vouched extends Verified { mark: number }
+
+/** Somebody proven, and when the login began. */
+export interface ProvenLogin extends Proven { mark: number }
+
 export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>
   lookup: GuardedLookup
   mint: Mint
   /** Null where logins start no session. */
-  sessions: Pick<Sessions, 'start' | 'revokeSession'> | null
+  sessions: Pick<Sessions, 'mark' | 'begin' | 'confirm' | 'discard'> | null
   singleUse: SingleUse
 }
 
@@ -31,11 +37,11 @@ export interface Exchange {
   /** Verifies the grant, asks what its identity may do here, and answers with an access token. */
   login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
   /** The same checks of a browser that came back from the provider; its nonce is spent, as its code is. */
-  redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Verified>
+  redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Vouched>
   /** Asks what an identity may do here. */
-  admit (verified: Verified, request: FastifyRequest): Promise<Proven>
+  admit (vouched: Vouched, request: FastifyRequest): Promise<ProvenLogin>
   /** Answers with an access token. */
-  issue (proven: Proven, request: FastifyRequest): Promise<TokenAnswer>
+  issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer>
 }
 
 export function createExchange ({ providers, lookup, mint, sessions, singleUse }: ExchangeParts): Exchange {
@@ -51,7 +57,8 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     request: FastifyRequest
   ): Promise<TokenAnswer> {
     const nonce = singleUse.nonceKeys(provider, grant)
-    const proven = await admit(await provider.verify(grant, request), request)
+    const mark = begun()
+    const proven = await admit({ ...await provider.verify(grant, request), mark }, request)
     const token = singleUse.tokenKeys(provider, grant, proven.identity)
     return await begin(proven, request.log, [...nonce, ...token])
   }
@@ -60,32 +67,40 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     provider: RedirectProvider,
     answer: AuthorizationAnswer,
     caller: Caller
-  ): Promise<Verified> {
+  ): Promise<Vouched> {
+    const mark = begun()
     const grant: AuthorizationGrant = { type: 'authorization_code', token: answer.code, nonce: answer.nonce }
     const nonce = singleUse.nonceKeys(provider, grant)
     const verified = await provider.redirection.redeem(answer, caller)
     await singleUse.spend([...nonce, ...singleUse.tokenKeys(provider, grant, verified.identity)])
-    return verified
+    return { ...verified, mark }
   }
 
-  async function admit ({ identity, providerTokens }: Verified, request: FastifyRequest): Promise<Proven> {
-    return { identity, granted: await lookup(identity, { request, reason: 'login', providerTokens }) }
+  // Before the provider is asked: whoever is banned from then on must not be let in by what was true before.
+  function begun (): number {
+    return sessions?.mark() ?? Date.now()
+  }
+
+  async function admit ({ identity, providerTokens, mark }: Vouched, request: FastifyRequest): Promise<ProvenLogin> {
+    return { identity, granted: await lookup(identity, { request, reason: 'login', providerTokens }), mark }
   }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
   // if its store has gone nobody waits for that, and it may stay behind, unused, until it expires.
   async function begin (
-    proven: Proven,
+    proven: ProvenLogin,
     log: FastifyBaseLogger,
     usedUp: readonly SpentKey[]
   ): Promise<TokenAnswer> {
-    const session = sessions === null ? null : await sessions.start(proven.identity, userIdOf(proven))
+    const userId = userIdOf(proven)
+    const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark)
     try {
       const answer = mint(proven, session, log)
       await singleUse.spend(usedUp)
+      sessions?.confirm(userId, proven.mark)
       return answer
     } catch (error) {
-      const ended = session === null ? undefined : sessions?.revokeSession(session.sessionId).catch(() => {})
+      const ended = session === null ? undefined : sessions?.discard(session.sessionId).catch(() => {})
       if (codeOf(error) !== errors.StoreUnavailableError.code) await ended
       throw error
     }
@@ -98,7 +113,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
 export type Mint = (proven: Proven, session: MintedSession | null, log: FastifyBaseLogger) => TokenAnswer
 
 /** The session of an access token, and the refresh token where one goes with it. */
-export type MintedSession = Omit<SessionGrant, 'refreshToken'> & Partial<SessionGrant>
+export type MintedSession = AccessGrant & Partial<SessionGrant>
 
 /** The id of the user: the application's, else the provider's name and its subject. */
 export function userIdOf ({ identity, granted }: Proven): string {

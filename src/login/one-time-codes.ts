@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
 import { isObject } from '../strict-json.js'
 import { readPermissions } from '../permissions/permissions.js'
-import type { Proven } from './login.js'
+import type { ProvenLogin } from './login.js'
 import type { Seals } from './seals.js'
 import { readIdentity } from './verified-identity.js'
 
@@ -14,16 +14,20 @@ const longest = 12_000
 /** Codes for a login that has succeeded: sealed, so that every server with the same keys can redeem them. */
 export interface OneTimeCodes {
   /** @param challenge the SHA-256 of the verifier, in base64url */
-  make (challenge: string, proven: Proven): Promise<string>
+  make (challenge: string, proven: ProvenLogin): Promise<string>
   /** Redeems a code once on this server; again only where `use` fails. @throws errors.GrantRejectedError */
-  redeem<T> (code: string, by: { provider: string, verifier: string }, use: (proven: Proven) => Promise<T>): Promise<T>
+  redeem<T> (
+    code: string,
+    by: { provider: string, verifier: string },
+    use: (proven: ProvenLogin) => Promise<T>
+  ): Promise<T>
 }
 
 export function createOneTimeCodes (seals: Seals): OneTimeCodes {
   const used = new Map<string, number>()
 
-  async function make (challenge: string, { identity, granted }: Proven): Promise<string> {
-    const code = await seals.seal('login-code', { id: randomUUID(), challenge, identity, granted }, lifetime)
+  async function make (challenge: string, { identity, granted, mark }: ProvenLogin): Promise<string> {
+    const code = await seals.seal('login-code', { id: randomUUID(), challenge, identity, granted, mark }, lifetime)
     if (code.length > longest) {
       throw new errors.ProviderUnavailableError('the identity is too large for a one-time code')
     }
@@ -33,14 +37,18 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
   async function redeem<T> (
     code: string,
     { provider, verifier }: { provider: string, verifier: string },
-    use: (proven: Proven) => Promise<T>
+    use: (proven: ProvenLogin) => Promise<T>
   ): Promise<T> {
-    const { id, challenge, identity, granted } = await seals.open('login-code', code)
+    const { id, challenge, identity, granted, mark } = await seals.open('login-code', code)
     const isOfProvider = isObject(identity) && identity.provider === provider
     if (!isOfProvider || challenge !== challengeOf(verifier)) {
       throw new errors.GrantRejectedError('provider or code_verifier')
     }
-    const proven = { identity: readIdentity(provider, identity).identity, granted: readPermissions(granted) }
+    const proven = {
+      identity: readIdentity(provider, identity).identity,
+      granted: readPermissions(granted),
+      mark: Number(mark)
+    }
     spend(String(id))
     try {
       return await use(proven)

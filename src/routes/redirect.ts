@@ -1,10 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
-import type { Exchange } from '../login/login.js'
+import type { Exchange, Vouched } from '../login/login.js'
 import { createRedirectFlows, type FlowCookie } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
-import type { Verified } from '../login/verified-identity.js'
 import type { Server } from '../server.js'
 
 /** How one kind of login by redirect ends. The way there is the same for all. */
@@ -12,7 +11,7 @@ export interface Ending<Asked> {
   /** What was asked for at the start, as it came back with the browser. */
   restore (value: unknown): Asked
   /** Answers a browser whose user the provider has vouched for. */
-  succeed (asked: Asked, verified: Verified, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  succeed (asked: Asked, vouched: Vouched, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
   /** Answers one that has failed; `asked` is null for an answer that belongs to no login of this browser. */
   fail (asked: Asked | null, thrown: unknown, reply: FastifyReply): FastifyReply
 }

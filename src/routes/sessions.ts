@@ -33,9 +33,9 @@ function end (sessions: Sessions, user: User, scope: unknown): Promise<void> {
 }
 
 /** A token of the application's own issuing has no session: it is itself what ends. */
-export async function endCurrent (sessions: Sessions, { sessionId, tokenId, expiresAt }: User): Promise<void> {
-  if (sessionId === null) await sessions.revokeToken(tokenId, expiresAt)
-  else await sessions.revokeSession(sessionId)
+export async function endCurrent (sessions: Sessions, user: User): Promise<void> {
+  if (user.sessionId === null) await sessions.revokeToken(user)
+  else await sessions.revokeSession(user.sessionId)
 }
 
 /**
@@ -53,8 +53,7 @@ export function revokeRoute (scope: FastifyInstance, { sessions, authenticator, 
 
 async function revoke (sessions: Sessions, verify: (token: string) => User, token: string): Promise<void> {
   if (!token.includes('.')) return await sessions.revokeRefreshToken(token)
-  const { tokenId, expiresAt } = verify(token)
-  await sessions.revokeToken(tokenId, expiresAt)
+  await sessions.revokeToken(verify(token))
 }
 
 function passOver (thrown: unknown): void {

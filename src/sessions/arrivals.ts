@@ -2,9 +2,9 @@ import type { Session } from './store.js'
 import type { Ask, StoreCalls } from './store-calls.js'
 
 /** Sessions whose arrival waits to be written. One that is dropped keeps its predecessor valid, which harms nobody. */
-const LIMIT = 10_000
-const RETRY = 1_000
-const ATTEMPTS = 5
+const waitingLimit = 10_000
+const retryAfter = 1_000
+const writeAttempts = 5
 
 /** Refresh tokens that the client has shown to have, written behind the requests that showed it. */
 export interface Arrivals {
@@ -35,9 +35,9 @@ export function createArrivals (
     const known = waiting.get(sessionId)
     // The token at login has no predecessor that its arrival could end.
     if (counter === 0 || (known !== undefined && known.counter >= counter)) return
-    if (closed || waiting.size >= LIMIT) return
+    if (closed || waiting.size >= waitingLimit) return
     waiting.set(sessionId, { counter, at: now() })
-    if (timer === undefined) flush()
+    if (timer === undefined) flush().catch(() => {})
   }
 
   function arrivedAt (session: Session): number | null {
@@ -62,7 +62,7 @@ export function createArrivals (
         if (waiting.get(sessionId) === arrival) waiting.delete(sessionId)
       }
     } catch {
-      if (!closed) timer = setTimeout(flush, RETRY).unref()
+      if (!closed) timer = setTimeout(() => { flush().catch(() => {}) }, retryAfter).unref()
     }
   }
 
@@ -71,7 +71,7 @@ export function createArrivals (
   }
 
   async function write (ask: Ask, sessionId: string, { counter, at }: Arrival): Promise<void> {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < writeAttempts; attempt++) {
       const session = await ask(store => store.read(sessionId))
       if (session === null || session.ended || session.counter !== counter || session.arrivedAt !== null) return
       const arrived = { ...used(session, at), arrivedAt: at, version: session.version + 1 }

@@ -1,11 +1,11 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { createHmac, hkdfSync, randomFillSync, timingSafeEqual } from 'node:crypto'
 import { errors } from '../errors.js'
 
 // session id (16) + counter (6) + MAC (32): 54 bytes are 72 characters of base64url without a spare bit,
 // so each token has one spelling.
-const ID_BYTES = 16
-const SIGNED_BYTES = ID_BYTES + 6
-const SHAPE = /^[A-Za-z0-9_-]{72}$/
+const idBytes = 16
+const signedBytes = idBytes + 6
+const shape = /^[A-Za-z0-9_-]{72}$/
 
 /** What a refresh token says, proven by its MAC. */
 export interface RefreshTokenContent {
@@ -35,27 +35,27 @@ interface Secret { readonly id: string, readonly key: Buffer }
 export function createRefreshTokens (secrets: readonly (string | Uint8Array)[], issuer: string): RefreshTokens {
   const all = secrets.map(secret => deriveSecret(secret, issuer))
 
-  function make (content: RefreshTokenContent): string {
-    const secret = all.find(({ id }) => id === content.secretId)
+  function make ({ sessionId, counter, secretId }: RefreshTokenContent): string {
+    const secret = all.find(({ id }) => id === secretId)
     if (secret === undefined) {
       throw new errors.RefreshInvalidError('this server does not hold the secret of the session')
     }
-    const signed = Buffer.alloc(SIGNED_BYTES)
-    signed.write(content.sessionId, 'base64url')
-    signed.writeUIntBE(content.counter, ID_BYTES, 6)
+    const signed = Buffer.alloc(signedBytes)
+    signed.write(sessionId, 'base64url')
+    signed.writeUIntBE(counter, idBytes, 6)
     return Buffer.concat([signed, macOf(signed, secret)]).toString('base64url')
   }
 
   function read (token: string): RefreshTokenContent {
-    if (!SHAPE.test(token)) throw new errors.RefreshInvalidError('not of the shape of a refresh token')
+    if (!shape.test(token)) throw new errors.RefreshInvalidError('not of the shape of a refresh token')
     const bytes = Buffer.from(token, 'base64url')
-    const signed = bytes.subarray(0, SIGNED_BYTES)
-    const mac = bytes.subarray(SIGNED_BYTES)
+    const signed = bytes.subarray(0, signedBytes)
+    const mac = bytes.subarray(signedBytes)
     const secret = all.find(candidate => timingSafeEqual(macOf(signed, candidate), mac))
     if (secret === undefined) throw new errors.RefreshInvalidError('no secret of this server made it')
     return {
-      sessionId: signed.toString('base64url', 0, ID_BYTES),
-      counter: signed.readUIntBE(ID_BYTES, 6),
+      sessionId: signed.toString('base64url', 0, idBytes),
+      counter: signed.readUIntBE(idBytes, 6),
       secretId: secret.id
     }
   }
@@ -72,4 +72,57 @@ function deriveSecret (material: string | Uint8Array, issuer: string): Secret {
 
 function macOf (signed: Uint8Array, secret: Secret): Buffer {
   return createHmac('sha256', secret.key).update(signed).digest()
+}
+
+// Filled in one go: a call of the random generator for each token costs more than its MAC.
+const random = Buffer.alloc(4096)
+let randomUsed = random.length
+
+function takeRandom (length: number): Buffer {
+  if (randomUsed + length > random.length) {
+    randomFillSync(random)
+    randomUsed = 0
+  }
+  randomUsed += length
+  return random.subarray(randomUsed - length, randomUsed)
+}
+
+/**
+ * The id of a session that begins at `time` (milliseconds). As in RFC 9562, 5.7, its first 48 bits are that time and
+ * the others are random: an access token says by its `sid` when its session began.
+ */
+export function sessionIdAt (time: number): string {
+  const id = Buffer.from(takeRandom(idBytes))
+  id.writeUIntBE(time, 0, 6)
+  return id.toString('base64url')
+}
+
+/** When a session began, in milliseconds, by its id. 0, before all others, for what is no id of a session. */
+export function beganAt (sessionId: string): number {
+  const time = Buffer.from(sessionId.slice(0, 8), 'base64url')
+  return time.length === 6 ? time.readUIntBE(0, 6) : 0
+}
+
+const tokenIdShape = /^[A-Za-z0-9_-]{22}\.(0|[1-9][0-9]{0,14}|)\.(0|[1-9][0-9]{0,14})$/
+
+/**
+ * The `jti` of an access token (RFC 7519, 4.1.7: any unique string). It says which refresh token was handed out with
+ * it, so that whoever sees the one knows that the other has arrived, and which version the row of its session had.
+ *
+ * @param counter of the refresh token; null where none was handed out
+ */
+export function tokenIdFor (counter: number | null, version: number): string {
+  return `${takeRandom(16).toString('base64url')}.${counter ?? ''}.${version}`
+}
+
+/** The counter in such a `jti`, or null for a token that came with no refresh token. */
+export function counterOf (tokenId: string): number | null {
+  const counter = tokenIdShape.exec(tokenId)?.[1]
+  return counter === undefined || counter === '' ? null : Number(counter)
+}
+
+/** The version in such a `jti`, or null for a token that has no session. */
+export function versionOf (tokenId: string): number | null {
+  const version = tokenIdShape.exec(tokenId)?.[2]
+  return version === undefined ? null : Number(version)
 }

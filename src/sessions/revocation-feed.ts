@@ -1,18 +1,19 @@
 import type { Revocations } from './revocations.js'
 import type { SessionStore } from './store.js'
-import type { StoreCalls } from './store-calls.js'
+import type { StoreCalls, StoreClock } from './store-calls.js'
 
 /** Milliseconds between two polls: what one server revokes is refused by all others within a second. */
-const POLL = 400
-const PURGE = 30_000
+const pollInterval = 400
+const purgeInterval = 30_000
 
 /** Keeps this server's list of revocations up to date, and knows how old it is. */
 export interface RevocationFeed {
-  /** Catches up once and begins to follow. Does not reject: a store that is down is asked again. */
-  start (): Promise<void>
-  /** Reads what is new, now. @throws errors.StoreUnavailableError */
-  catchUp (): Promise<void>
-  /** Milliseconds since the store was last heard of; Infinity before the first time. */
+  /**
+   * Begins to follow, and waits until the list has been read, but no longer than that: the rest is read behind.
+   * Does not reject: a store that is down is asked again.
+   */
+  start (milliseconds: number): Promise<void>
+  /** Milliseconds since the list was last read to its end; Infinity before the first time. */
   age (): number
   close (): void
 }
@@ -20,15 +21,17 @@ export interface RevocationFeed {
 export interface FeedParts {
   readonly store: SessionStore
   readonly calls: StoreCalls
+  readonly clock: Pick<StoreClock, 'now'>
   readonly revocations: Revocations
   readonly issuer: string
   /** Called once when the store falls silent, and once when it is back. */
   readonly report: (message: string, error?: unknown) => void
-  /** Called each time that the list is up to date. Does not reject. */
-  readonly heard: () => Promise<void>
+  /** Called each time that the list is up to date. */
+  readonly heard: () => void
 }
 
-export function createRevocationFeed ({ store, calls, revocations, issuer, report, heard }: FeedParts): RevocationFeed {
+export function createRevocationFeed (parts: FeedParts): RevocationFeed {
+  const { store, calls, clock, revocations, issuer, report, heard } = parts
   let cursor: string | null = null
   let heardAt = -Infinity
   let heardTick = -Infinity
@@ -42,7 +45,7 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
   async function readAll (): Promise<void> {
     const began = [Date.now(), performance.now()] as const
     for (let isNew = true; isNew;) {
-      const page = await calls.open()(async store => await store.revocations(cursor, 0))
+      const page = await calls.open()(async store => await store.revocations(cursor, clock.now()))
       for (const revocation of page.revocations) if (revocation.issuer === issuer) revocations.add(revocation)
       isNew = page.revocations.length > 0 && page.cursor !== cursor
       cursor = page.cursor
@@ -56,40 +59,52 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
     await reading
   }
 
+  // Runs by itself, from timers and wake-ups: nothing that it does may reject.
   async function poll (): Promise<void> {
     clearTimeout(timer)
     try {
       await catchUp()
-      await heard()
       if (silent) report('the session store answers again')
       silent = false
+      purge()
+      heard()
     } catch (error) {
       if (!silent && !closed) {
-        report('the session store does not answer: revocations of other servers are not heard of', error)
+        report('the session store does not answer: this server does not learn what other servers revoke', error)
       }
       silent = true
     }
-    purge()
     clearTimeout(timer)
-    if (!closed) timer = setTimeout(poll, POLL).unref()
+    if (!closed) timer = setTimeout(() => { poll().catch(() => {}) }, pollInterval).unref()
   }
 
   function purge (): void {
-    if (Math.abs(Date.now() - purgedAt) < PURGE) return
+    if (Math.abs(Date.now() - purgedAt) < purgeInterval) return
     purgedAt = Date.now()
-    revocations.purge(purgedAt)
+    revocations.purge()
   }
 
   // A wake-up that comes while a poll reads may be about something that it has just missed: read again after it.
   function wake (): void {
     if (closed) return
-    if (reading === undefined) poll()
+    if (reading === undefined) poll().catch(() => {})
     else reading.then(poll, () => {})
   }
 
-  async function start (): Promise<void> {
-    await poll()
-    if (!closed) unsubscribe = store.subscribe?.(wake)
+  async function start (milliseconds: number): Promise<void> {
+    let limit: NodeJS.Timeout | undefined
+    await Promise.race([poll(), new Promise(resolve => { limit = setTimeout(resolve, milliseconds) })])
+    clearTimeout(limit)
+    if (heardAt === -Infinity && !silent) report('the list of revocations is long: this server goes on reading it')
+    if (!closed) unsubscribe = subscribe()
+  }
+
+  function subscribe (): (() => void) | undefined {
+    try {
+      return store.subscribe?.(wake)
+    } catch (error) {
+      report('the session store wakes nobody for revocations: they are polled for', error)
+    }
   }
 
   // By both clocks: one that was set back must not make an old list look fresh.
@@ -103,5 +118,5 @@ export function createRevocationFeed ({ store, calls, revocations, issuer, repor
     unsubscribe?.()
   }
 
-  return { start, catchUp, age, close }
+  return { start, age, close }
 }

@@ -1,9 +1,9 @@
-import type { Revocation } from './store.js'
+import { beganAt, versionOf } from './refresh-token.js'
+import { revocationsKept, type Revocation } from './store.js'
+import type { StoreClock } from './store-calls.js'
 
-/** Entries of each kind, about 100 bytes each. */
-const LIMIT = 250_000
-/** Seconds by which the clocks of two servers may differ. */
-const SKEW = 60
+/** Milliseconds by which the clocks of two servers may differ. */
+export const skew = 60_000
 
 /** What a guard knows of a token's user: the members of `User` that a revocation can meet. */
 export interface RevocableUser {
@@ -16,85 +16,209 @@ export interface RevocableUser {
 
 /** The list that every server holds in memory, so that a guard asks nobody. */
 export interface Revocations {
-  /** Whether the list holds anything at all. */
+  /** Entries. */
   readonly size: number
   /** Synchronous and without allocation: for each request, warm ones too. */
   isRevoked (user: RevocableUser): boolean
-  /** Whether all tokens of the session are refused. */
-  hasSession (sessionId: string): boolean
+  /**
+   * Whether the token may have been revoked by an entry that had to be dropped: only a refresh can tell.
+   * Never so for a token without a session, which cannot be refreshed.
+   */
+  isDoubtful (user: RevocableUser): boolean
+  isTokenListed (tokenId: string): boolean
+  /** Whether the session is listed itself. */
+  isListed (sessionId: string): boolean
+  /** Whether the session of this user is listed, or began before all of that user's had to end. */
+  isEnded (sessionId: string, userId: string): boolean
+  /** Now, for a login that begins: later than each revocation of a user that this server has heard of. Milliseconds. */
+  mark (): number
+  /** Now, for a revocation: not earlier than the mark of a login that has begun here. Milliseconds. */
+  next (): number
+  /** Whether the user was revoked after a login with this mark had begun. */
+  isRevokedSince (userId: string, mark: number): boolean
+  /** The mark, or a later time, if older sessions of the user had to end to make room for this one. */
+  beginning (userId: string, mark: number): number
   /** Adds an entry, or the same one again. */
   add (revocation: Revocation): void
-  /** Forgets entries whose tokens have expired by themselves. */
-  purge (now: number): void
+  /** Takes away entries whose tokens have expired by themselves. */
+  purge (): void
+  /** What was taken away and is forgotten when its rows have ended: sessions, and users with the time until. */
+  readonly leaving: { readonly sessions: Set<string>, readonly users: Map<string, number> }
 }
 
-interface UserEntry { readonly until: number, readonly expiresAt: number }
+interface UserEntry {
+  /** Sessions that began until then have ended. Milliseconds. */
+  readonly begunUntil: number
+  /** When the user was revoked; 0 where it was not. Milliseconds. */
+  readonly revokedAt: number
+  /** Tokens without a session that were issued until then are refused. Seconds. */
+  readonly issuedUntil: number
+  readonly expiresAt: number
+}
 
-/**
- * @param tokenLifetime seconds that an access token can live, tolerance included
- * @param limit entries of each kind
- */
-export function createRevocations (tokenLifetime: number, limit = LIMIT): Revocations {
+interface Moved { readonly before: number, readonly expiresAt: number }
+
+export interface RevocationsParts {
+  /** Seconds that an access token can live, tolerance included. */
+  readonly tokenLifetime: number
+  /** Entries. */
+  readonly limit: number
+  readonly clock: Pick<StoreClock, 'now' | 'ownTime'>
+  readonly report: (message: string) => void
+}
+
+export function createRevocations ({ tokenLifetime, limit, clock, report }: RevocationsParts): Revocations {
   const sessions = new Map<string, number>()
-  const tokens = new Map<string, number>()
+  const moved = new Map<string, Moved>()
   const users = new Map<string, UserEntry>()
-  // Tokens up to this second are refused unseen, once entries had to be dropped: clients refresh and go on.
+  const tokens = new Map<string, number>()
+  const leaving = { sessions: new Set<string>(), users: new Map<string, number>() }
+  let lastMark = 0
+  let lastRevoked = 0
+  // Tokens of sessions up to this second are in doubt, once entries had to be dropped.
   let floor = 0
   let floorExpiresAt = 0
+  // As many are dropped at once, so that a full list is not gone through for each entry.
+  const tenth = Math.ceil(limit / 10)
+  let roomUntil = limit
+  let isWarned = false
+
+  const size = (): number => sessions.size + moved.size + users.size + tokens.size
 
   function isRevoked (user: RevocableUser): boolean {
-    return (sessions.size !== 0 || users.size !== 0 || tokens.size !== 0 || floor !== 0) && isListed(user)
+    return size() !== 0 && (tokens.has(user.tokenId) || isMet(user))
   }
 
-  function isListed (user: RevocableUser): boolean {
-    if (user.issuedAt <= floor || tokens.has(user.tokenId)) return true
-    if (user.sessionId !== null && sessions.has(user.sessionId)) return true
-    const entry = users.get(user.id)
-    if (entry === undefined) return false
-    // `iat` counts whole seconds. A session that was ended is listed itself, so its tokens need no exact time,
-    // and a login right after the revocation, or by a server whose clock is late, is let in.
-    return user.issuedAt <= (user.sessionId === null ? entry.until : entry.until - SKEW)
+  function isMet ({ id, sessionId, tokenId, issuedAt }: RevocableUser): boolean {
+    const entry = users.get(id)
+    if (sessionId === null) return entry !== undefined && issuedAt <= entry.issuedUntil
+    if (sessions.has(sessionId) || (entry !== undefined && beganAt(sessionId) <= entry.begunUntil)) return true
+    const move = moved.get(sessionId)
+    return move !== undefined && (versionOf(tokenId) ?? 0) < move.before
   }
 
-  function add ({ kind, id, at, expiresAt: told }: Revocation): void {
-    const expiresAt = Math.max(told, at + (tokenLifetime + SKEW) * 1000)
-    if (kind === 'session') sessions.set(id, expiresAt)
+  function isListed (sessionId: string): boolean {
+    return sessions.has(sessionId) || leaving.sessions.has(sessionId)
+  }
+
+  function isEnded (sessionId: string, userId: string): boolean {
+    const until = Math.max(users.get(userId)?.begunUntil ?? -1, leaving.users.get(userId) ?? -1)
+    return isListed(sessionId) || beganAt(sessionId) <= until
+  }
+
+  // A clock that is set back by a little must not turn the order of a login and a revocation round.
+  function notBefore (time: number): number {
+    const now = clock.now()
+    return time > now && time - now <= skew ? time : now
+  }
+
+  function mark (): number {
+    lastMark = notBefore(lastRevoked + 1)
+    return lastMark
+  }
+
+  function add ({ kind, id, at: told, expiresAt: toldExpiry }: Revocation): void {
+    const now = Math.max(clock.now(), lastMark)
+    // None is made after it was heard of: a clock that is ahead must not refuse what comes later.
+    const at = Math.min(told, now)
+    const expiresAt = Math.min(Math.max(toldExpiry, at + tokenLifetime * 1000 + skew), now + revocationsKept)
     if (kind === 'token') tokens.set(id, expiresAt)
+    if (kind === 'session') addSession(id, expiresAt)
+    if (kind === 'sessions') addUser(id, { begunUntil: at, revokedAt: 0, issuedUntil: 0, expiresAt })
     if (kind === 'user') {
-      const until = Math.max(Math.floor(at / 1000), users.get(id)?.until ?? 0)
-      users.set(id, { until, expiresAt })
+      const issuedUntil = Math.floor(Math.max(at, clock.ownTime(at)) / 1000)
+      addUser(id, { begunUntil: at, revokedAt: at, issuedUntil, expiresAt })
+      lastRevoked = Math.max(lastRevoked, at)
     }
-    for (const map of [sessions, tokens, users]) if (map.size > limit) overflow(map)
+    if (size() > roomUntil) makeRoom()
+    warn()
   }
 
-  // Fails closed: what no longer fits is covered by a rule that refuses more, not less.
-  function overflow (map: Map<string, number | UserEntry>): void {
-    let drop = Math.ceil(limit / 10)
-    for (const [id, entry] of map) {
-      if (drop-- === 0) return
-      const expiresAt = typeof entry === 'number' ? entry : entry.expiresAt
-      floor = Math.max(
-        floor,
-        Math.min(Math.floor(Date.now() / 1000), Math.ceil(expiresAt / 1000) - tokenLifetime - SKEW)
-      )
-      floorExpiresAt = Math.max(floorExpiresAt, expiresAt)
-      map.delete(id)
-    }
+  // `id.version`: its tokens of before that version of its row, of another user of the application's.
+  function addSession (name: string, expiresAt: number): void {
+    const [id = '', version] = name.split('.')
+    if (version === undefined) sessions.set(id, expiresAt)
+    else moved.set(id, { before: Math.max(Number(version), moved.get(id)?.before ?? 0), expiresAt })
   }
 
-  function purge (now: number): void {
-    for (const map of [sessions, tokens]) for (const [id, expiresAt] of map) if (expiresAt <= now) map.delete(id)
-    for (const [id, { expiresAt }] of users) if (expiresAt <= now) users.delete(id)
+  function addUser (id: string, entry: UserEntry): void {
+    const known = users.get(id)
+    users.set(id, known === undefined ? entry : latest(known, entry))
+  }
+
+  function purge (): void {
+    const now = clock.now()
+    for (const [id, expiresAt] of sessions) if (expiresAt <= now) dropSession(id)
+    for (const [id, expiresAt] of tokens) if (expiresAt <= now) tokens.delete(id)
+    for (const [id, { expiresAt }] of moved) if (expiresAt <= now) moved.delete(id)
+    for (const [id, { expiresAt, begunUntil }] of users) {
+      if (expiresAt > now) continue
+      leaving.users.set(id, begunUntil)
+      users.delete(id)
+    }
     if (floorExpiresAt <= now) floor = 0
+    roomUntil = Math.max(limit, size() + tenth)
+  }
+
+  function dropSession (id: string): void {
+    sessions.delete(id)
+    leaving.sessions.add(id)
+  }
+
+  // Fails closed: what no longer fits is covered by a rule that refuses more, not less. It cannot cover tokens without
+  // a session, which would be refused for good: entries that meet those stay. There is one for each user, and one for
+  // each such token.
+  function makeRoom (): void {
+    purge()
+    if (size() > limit) dropOldest(size() - limit + tenth)
+    roomUntil = Math.max(limit, size() + tenth)
+  }
+
+  function dropOldest (count: number): void {
+    const ofSessions = [...tokens].filter(([id]) => versionOf(id) !== null)
+    const times = [...sessions.values(), ...ofSessions.map(([, expiresAt]) => expiresAt)]
+    for (const { expiresAt } of moved.values()) times.push(expiresAt)
+    const until = Float64Array.from(times).sort()[Math.min(count, times.length) - 1]
+    if (until === undefined) return
+    for (const [id, expiresAt] of sessions) if (expiresAt <= until) dropSession(id)
+    for (const [id, { expiresAt }] of moved) if (expiresAt <= until) moved.delete(id)
+    for (const [id, expiresAt] of ofSessions) if (expiresAt <= until) tokens.delete(id)
+    const issued = Math.ceil(clock.ownTime(until - skew) / 1000) - tokenLifetime
+    floor = Math.max(floor, Math.min(issued, Math.floor(clock.ownTime(clock.now()) / 1000)))
+    floorExpiresAt = Math.max(floorExpiresAt, until)
+  }
+
+  function warn (): void {
+    const isNear = size() > limit * (isWarned ? 0.5 : 0.8)
+    if (isNear && !isWarned) {
+      const listed = `${size()} revocations are listed`
+      report(`${listed}: beyond revocationLimit (${limit}) older access tokens have to be refreshed`)
+    }
+    isWarned = isNear
   }
 
   return {
-    get size () {
-      return sessions.size + tokens.size + users.size
-    },
+    get size () { return size() },
     isRevoked,
-    hasSession: sessionId => sessions.has(sessionId),
+    isDoubtful: ({ sessionId, issuedAt }) => issuedAt <= floor && sessionId !== null,
+    isTokenListed: tokenId => tokens.has(tokenId),
+    isListed,
+    isEnded,
+    mark,
+    next: () => notBefore(lastMark),
+    isRevokedSince: (userId, mark) => (users.get(userId)?.revokedAt ?? -1) >= mark,
+    beginning: (userId, mark) => Math.max(mark, (users.get(userId)?.begunUntil ?? -1) + 1),
     add,
-    purge
+    purge,
+    leaving
+  }
+}
+
+function latest (one: UserEntry, other: UserEntry): UserEntry {
+  return {
+    begunUntil: Math.max(one.begunUntil, other.begunUntil),
+    revokedAt: Math.max(one.revokedAt, other.revokedAt),
+    issuedUntil: Math.max(one.issuedUntil, other.issuedUntil),
+    expiresAt: Math.max(one.expiresAt, other.expiresAt)
   }
 }

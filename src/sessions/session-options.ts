@@ -1,5 +1,4 @@
-import { errors } from '../errors.js'
-import { isWellKnownSecret } from '../options/well-known-secrets.js'
+import { integer, list, oneOf, open, refused, secret } from '../options/values.js'
 import type { SessionStore } from './store.js'
 import { memoryStore } from './stores/memory.js'
 
@@ -13,12 +12,25 @@ export interface SessionOptions {
   absoluteLifetime?: number | undefined
   /** How long the previous refresh token may come again after its successor has arrived. @default 30 */
   retryWindow?: number | undefined
-  /** Key the refresh tokens, >= 32 bytes each: the first makes, all verify. @default derived from the private parts of `keys` */
+  /**
+   * Key the refresh tokens, >= 32 bytes each: the first makes, all verify.
+   * @default derived from the private parts of `keys`
+   */
   secrets?: readonly string[] | undefined
-  /** What guards do when this server has not heard of revocations for `maxStaleness`: let tokens pass, or answer 503. @default 'accept' */
+  /**
+   * What guards do when this server has not been able to read for `maxStaleness` what was revoked: let tokens pass, or
+   * answer 503. @default 'accept'
+   */
   whenStale?: 'accept' | 'refuse' | undefined
   /** @default 60 */
   maxStaleness?: number | undefined
+  /** Sessions that a user may have, 1 to 10000: a login beyond that ends the oldest. @default 100 */
+  perUser?: number | undefined
+  /**
+   * Revocations that a server holds in memory: beyond that older access tokens have to be refreshed.
+   * @default 250000
+   */
+  revocationLimit?: number | undefined
 }
 
 /** Complete and read-only. */
@@ -33,12 +45,16 @@ export interface ResolvedSessionOptions {
   readonly secrets: readonly (string | Uint8Array)[]
   readonly whenStale: 'accept' | 'refuse'
   readonly maxStaleness: number
+  readonly perUser: number
+  readonly revocationLimit: number
 }
 
-const NAMES = ['store', 'idleLifetime', 'absoluteLifetime', 'retryWindow', 'secrets', 'whenStale', 'maxStaleness']
-const OPERATIONS = ['create', 'read', 'replace', 'list', 'end', 'revoke', 'revocations', 'spend', 'sweep'] as const
-const SECRET_BYTES = 32
-const TEN_YEARS = 315_360_000
+const operations = ['create', 'read', 'replace', 'list', 'end', 'revoke', 'revocations', 'spend', 'sweep'] as const
+const tenYears = 315_360_000
+const names = [
+  'store', 'idleLifetime', 'absoluteLifetime', 'retryWindow', 'secrets', 'whenStale', 'maxStaleness', 'perUser',
+  'revocationLimit'
+] as const
 
 /**
  * @param value what the application wrote
@@ -49,63 +65,33 @@ export function resolveSessionOptions (
   value: unknown,
   keyMaterial: readonly (string | Uint8Array)[]
 ): ResolvedSessionOptions {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('', 'must be an object')
-  const unknownName = Object.keys(value).find(name => !NAMES.includes(name))
-  if (unknownName !== undefined) throw invalid(`.${unknownName}`, 'is not an option')
-  const store: unknown = Reflect.get(value, 'store')
+  const given = open(value, 'sessions', names)
   return Object.freeze({
-    store: store === undefined ? memoryStore() : requireStore(store),
-    isDefaultStore: store === undefined,
-    idleLifetime: seconds(value, 'idleLifetime', 2_592_000, 1),
-    absoluteLifetime: seconds(value, 'absoluteLifetime', 31_536_000, 1),
-    retryWindow: seconds(value, 'retryWindow', 30, 0),
-    secrets: secretsOf(Reflect.get(value, 'secrets')) ?? keyMaterial,
-    whenStale: whenStaleOf(Reflect.get(value, 'whenStale')),
-    maxStaleness: seconds(value, 'maxStaleness', 60, 1)
+    store: given.read('store', readStore, memoryStore()),
+    isDefaultStore: !given.has('store'),
+    idleLifetime: given.read('idleLifetime', integer(1, tenYears), 2_592_000),
+    absoluteLifetime: given.read('absoluteLifetime', integer(1, tenYears), 31_536_000),
+    retryWindow: given.read('retryWindow', integer(0, tenYears), 30),
+    secrets: given.read<readonly (string | Uint8Array)[]>('secrets', readSecrets, keyMaterial),
+    whenStale: given.read('whenStale', oneOf('accept', 'refuse'), 'accept'),
+    maxStaleness: given.read('maxStaleness', integer(1, tenYears), 60),
+    perUser: given.read('perUser', integer(1, 10_000), 100),
+    revocationLimit: given.read('revocationLimit', integer(1, 10_000_000), 250_000)
   })
 }
 
-function requireStore (value: unknown): SessionStore {
-  if (!isStore(value)) throw invalid('.store', `must have the operations ${OPERATIONS.join(', ')}`)
+function readStore (value: unknown, path: string): SessionStore {
+  if (!isStore(value)) throw refused(path, `must have the operations ${operations.join(', ')}`)
   return value
 }
 
 function isStore (value: unknown): value is SessionStore {
   return typeof value === 'object' && value !== null &&
-    OPERATIONS.every(operation => typeof Reflect.get(value, operation) === 'function')
+    operations.every(operation => typeof Reflect.get(value, operation) === 'function')
 }
 
-function seconds (options: object, name: string, byDefault: number, least: number): number {
-  const value: unknown = Reflect.get(options, name)
-  if (value === undefined) return byDefault
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > TEN_YEARS) {
-    throw invalid(`.${name}`, `must be whole seconds from ${least} to ${TEN_YEARS}`)
-  }
-  return value
-}
-
-function secretsOf (value: unknown): readonly string[] | undefined {
-  if (value === undefined) return undefined
-  if (!Array.isArray(value) || value.length === 0) throw invalid('.secrets', 'must be a list of at least one secret')
-  const secrets = value.map((secret: unknown, index) => readSecret(secret, `.secrets[${index}]`))
-  if (new Set(secrets).size !== secrets.length) throw invalid('.secrets', 'holds the same secret twice')
+function readSecrets (value: unknown, path: string): readonly string[] {
+  const secrets = list(secret(32))(value, path)
+  if (new Set(secrets).size !== secrets.length) throw refused(path, 'holds the same secret twice')
   return secrets
-}
-
-function readSecret (secret: unknown, where: string): string {
-  if (typeof secret !== 'string' || Buffer.byteLength(secret) < SECRET_BYTES) {
-    throw invalid(where, `must be a string of at least ${SECRET_BYTES} bytes`)
-  }
-  if (isWellKnownSecret(secret)) throw invalid(where, 'is printed in public documentation')
-  return secret
-}
-
-function whenStaleOf (value: unknown): 'accept' | 'refuse' {
-  if (value === undefined) return 'accept'
-  if (value !== 'accept' && value !== 'refuse') throw invalid('.whenStale', "must be 'accept' or 'refuse'")
-  return value
-}
-
-function invalid (where: string, what: string): Error {
-  return new errors.OptionInvalidError(`sessions${where} ${what}`)
 }

@@ -1,21 +1,15 @@
 import { createDeadlines } from '../deadline.js'
 import { errors } from '../errors.js'
 import { createArrivals } from './arrivals.js'
-import { createRefreshTokens } from './refresh-token.js'
+import { createSessionChain, type SessionChain } from './chain.js'
+import { createEnding, type RevocableToken } from './ending.js'
+import { counterOf, createRefreshTokens } from './refresh-token.js'
 import { createRevocationFeed } from './revocation-feed.js'
 import { createRevocations, type RevocableUser } from './revocations.js'
-import { usedAt } from './rotation.js'
-import { createSessionChain, type SessionChain } from './session-chain.js'
-import { createSessionClock } from './session-clock.js'
-import { createSessionEnding, type CurrentToken } from './session-ending.js'
 import type { ResolvedSessionOptions } from './session-options.js'
+import { usedAt } from './session.js'
 import type { ListedSession, SpentKey } from './store.js'
-import { createStoreCalls } from './store-calls.js'
-import { counterOf } from './token-id.js'
-import { createUpkeep } from './upkeep.js'
-
-/** Sessions of one user that are shown to it. */
-const LISTED = 1000
+import { createStoreCalls, createStoreClock } from './store-calls.js'
 
 /** A session as its user sees it. Times are seconds since the epoch. */
 export interface SessionEntry {
@@ -38,11 +32,15 @@ export interface SessionsContext {
 
 /** Everything rejects with errors.StoreUnavailableError, within a second, when the store cannot be reached. */
 export interface Sessions extends SessionChain {
-  /** Hears of revocations once and begins to follow them. Does not reject: a store may come later. */
+  /** Reads what was revoked, for a few seconds at most, and follows it. Does not reject: a store may come later. */
   open (): Promise<void>
-  /** For each request, synchronous. @throws errors.TokenRevokedError, errors.StoreUnavailableError (with `whenStale: 'refuse'`) */
+  /**
+   * For each request, synchronous.
+   * @throws errors.TokenRevokedError, errors.StoreUnavailableError (with `whenStale: 'refuse'`)
+   * @throws errors.TokenExpiredError when nobody can tell any more whether it was revoked: a refresh helps
+   */
   check (user: RevocableUser): void
-  /** A verified access token was seen for the first time by this server: its refresh token has arrived. Returns at once. */
+  /** This server has seen a good access token for the first time: its refresh token has arrived. Returns at once. */
   seen (user: RevocableUser): void
   /** The user's sessions, the last used first. */
   list (userId: string, currentId: string | null): Promise<SessionEntry[]>
@@ -50,57 +48,73 @@ export interface Sessions extends SessionChain {
   /** All sessions of the user but `currentId`. */
   revokeOthers (userId: string, currentId: string | null): Promise<void>
   /** All sessions of the user, and all its access tokens up to now; `current` is that of who asks for it. */
-  revokeUser (userId: string, current?: CurrentToken): Promise<void>
-  /** One access token: `expiresAt` in seconds, its `exp`. */
-  revokeToken (tokenId: string, expiresAt: number): Promise<void>
+  revokeUser (userId: string, current?: RevocableToken): Promise<void>
+  /** One access token. */
+  revokeToken (token: RevocableToken): Promise<void>
   /** RFC 7009: ends the session of a refresh token, of an old one too. @throws errors.RefreshInvalidError */
   revokeRefreshToken (refreshToken: string): Promise<void>
   /** All of `keys`, or none and false. `expiresAt` in milliseconds. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
-  /** Waits until the arrivals that were seen are written, or have to wait for the store. Does not reject. */
+  /** Waits until what is written behind the requests is written, or has to wait for the store. Does not reject. */
   flush (): Promise<void>
   /** Stops following, and lets go of what it holds of the store's connections, before their owner closes them. */
   unfollow (): void
-  /** Writes what waits, and gives up what is under way. */
+  /** Writes what waits, for two seconds at most, and gives up what is under way. */
   close (): Promise<void>
 }
+
+/** Sessions beyond `perUser` that are looked at: those of logins at the same moment, and expired ones. */
+const overlap = 1000
+/** Milliseconds between two rounds of upkeep, and for a sweep. */
+const upkeepInterval = 600_000
+const sweepTime = 30_000
+/**
+ * Milliseconds for the first contact, in which a store may have to start up and make its tables, and for reading what
+ * was revoked, after it. Fastify gives a plugin 10 s.
+ */
+const firstContact = 4_000
+const firstReading = 5_000
+/** Milliseconds that are left on close for what waits to be written. */
+const lastWrites = 2_000
 
 export function createSessions (
   options: ResolvedSessionOptions,
   { issuer, accessTokenLifetime, clockTolerance, report }: SessionsContext
 ): Sessions {
-  const { store, whenStale } = options
+  const { store, whenStale, perUser, revocationLimit } = options
   const tokenLifetime = accessTokenLifetime + clockTolerance
   const lifetimes = { idle: options.idleLifetime * 1000, absolute: options.absoluteLifetime * 1000 }
+  const retryWindow = options.retryWindow * 1000
   const deadlines = createDeadlines()
   const calls = createStoreCalls(store, deadlines)
-  const clock = createSessionClock(calls)
+  const clock = createStoreClock(calls)
   const tokens = createRefreshTokens(options.secrets, issuer)
-  const revocations = createRevocations(tokenLifetime)
+  const revocations = createRevocations({ tokenLifetime, limit: revocationLimit, clock, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
-  const ending = createSessionEnding(issuer, tokenLifetime, revocations)
-  const feed = createRevocationFeed({
-    store,
-    calls,
-    revocations,
-    issuer,
-    report,
-    heard: async () => await ending.finish(calls.open())
-  })
-  const upkeep = createUpkeep(calls, clock)
-  const retryWindow = options.retryWindow * 1000
-  const chain = createSessionChain({ issuer, calls, clock, tokens, arrivals, ending, lifetimes, retryWindow })
+  const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations })
+  const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, heard: ending.goOn })
+  const chain =
+    createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow })
+  let upkeep: NodeJS.Timeout | undefined
 
   async function open (): Promise<void> {
     if (options.isDefaultStore) report('sessions live in the memory of this process: memoryStore() serves one server')
-    await upkeep.start()
-    await feed.start()
+    upkeep = setInterval(() => { keepUp().catch(() => {}) }, upkeepInterval).unref()
+    await clock.align(firstContact).catch(() => {})
+    await feed.start(firstReading)
+  }
+
+  // An outage is reported by the feed, which asks far more often; the next round makes up for this one.
+  async function keepUp (): Promise<void> {
+    await clock.align().catch(() => {})
+    await calls.open(sweepTime)(store => store.sweep(Date.now())).catch(() => {})
   }
 
   function check (user: RevocableUser): void {
     if (revocations.isRevoked(user)) throw new errors.TokenRevokedError()
+    if (revocations.isDoubtful(user)) throw new errors.TokenExpiredError('revocationLimit passed')
     if (whenStale === 'refuse' && feed.age() > options.maxStaleness * 1000) {
-      throw new errors.StoreUnavailableError('no revocations heard of for longer than maxStaleness')
+      throw new errors.StoreUnavailableError('for longer than maxStaleness nothing was learned of what was revoked')
     }
   }
 
@@ -110,19 +124,27 @@ export function createSessions (
   }
 
   async function list (userId: string, currentId: string | null): Promise<SessionEntry[]> {
-    const sessions = await calls.open()(store => store.list(issuer, userId, LISTED))
-    const alive = sessions.filter(({ ended, expiresAt }) => !ended && expiresAt > clock.now())
-    return alive.toSorted((one, other) => other.lastUsedAt - one.lastUsedAt).map(session => entryOf(session, currentId))
+    const listed = await calls.open()(store => store.list(issuer, userId, perUser + overlap))
+    const going = listed.filter(({ id, expiresAt }) => expiresAt > clock.now() && !revocations.isEnded(id, userId))
+    const lastUsed = going.sort((one, other) => other.lastUsedAt - one.lastUsedAt).slice(0, perUser)
+    return lastUsed.map(session => entryOf(session, currentId))
+  }
+
+  async function flush (): Promise<void> {
+    await Promise.all([arrivals.flush(), ending.settled()])
   }
 
   function unfollow (): void {
     feed.close()
-    upkeep.close()
+    clearInterval(upkeep)
   }
 
   async function close (): Promise<void> {
     unfollow()
-    await arrivals.close()
+    ending.close()
+    const limit = setTimeout(deadlines.close, lastWrites)
+    await Promise.all([arrivals.close(), ending.settled()])
+    clearTimeout(limit)
     deadlines.close()
   }
 
@@ -135,11 +157,11 @@ export function createSessions (
     revokeSession: sessionId => ending.session(calls.open(), sessionId),
     revokeOthers: (userId, currentId) => ending.others(calls.open(), userId, currentId),
     revokeUser: (userId, current) => ending.user(calls.open(), userId, current),
-    revokeToken: (tokenId, expiresAt) => ending.token(calls.open(), tokenId, expiresAt + clockTolerance),
+    revokeToken: token => ending.token(calls.open(), token),
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
     spend: keys =>
       calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
-    flush: arrivals.flush,
+    flush,
     unfollow,
     close
   }

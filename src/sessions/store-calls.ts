@@ -4,10 +4,10 @@ import { codeOf, errors } from '../errors.js'
 import type { SessionStore } from './store.js'
 
 /** Milliseconds that one request may wait for the store in all, so that it is answered within a second. */
-const BUDGET = 800
+const budget = 800
 // Clients of a store that is gone queue commands (ioredis, pg): past this many unanswered ones we do not add to it.
-const UNANSWERED_LIMIT = 100
-const UNANSWERED_FOR = 10_000
+const unansweredLimit = 100
+const unansweredFor = 10_000
 
 /** One call of the store, within what is left of the budget. @throws errors.StoreUnavailableError */
 export type Ask = <T> (call: (store: SessionStore) => Promise<T>) => Promise<T>
@@ -28,7 +28,7 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
   function abandon (call: Promise<unknown>): void {
     unanswered++
     let counted = true
-    const timer = setTimeout(forget, UNANSWERED_FOR).unref()
+    const timer = setTimeout(forget, unansweredFor).unref()
     function forget (): void {
       clearTimeout(timer)
       if (counted) unanswered--
@@ -48,10 +48,10 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
     }
   }
 
-  function open (milliseconds = BUDGET): Ask {
+  function open (milliseconds = budget): Ask {
     let left = milliseconds
     return async call => {
-      if (unanswered >= UNANSWERED_LIMIT) throw new errors.StoreUnavailableError('too many calls are unanswered')
+      if (unanswered >= unansweredLimit) throw new errors.StoreUnavailableError('too many calls are unanswered')
       const started = performance.now()
       const answer = (async () => await call(store))()
       try {
@@ -68,11 +68,45 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
   return { open }
 }
 
-// Neither the message nor the error itself is kept: clients attach the command with its arguments, and those hold e-mails.
+// Neither the message nor the error itself is kept: clients attach the command with its arguments, which hold e-mails.
 function unavailable (error: unknown): Error {
   if (error instanceof Error && codeOf(error) === errors.StoreUnavailableError.code) return error
   if (error instanceof DeadlineExceeded) return new errors.StoreUnavailableError(error.message)
   const name = error instanceof Error ? error.name : typeof error
   const word = error instanceof Error ? /^[A-Z]{3,}\b/.exec(error.message)?.[0] : undefined
   return new errors.StoreUnavailableError(['the store failed:', name, codeOf(error), word].filter(Boolean).join(' '))
+}
+
+// Milliseconds. Clocks that differ by less agree; one that differs by more than the second was set to another time on
+// purpose, and its word counts.
+const negligible = 100
+const plausible = 120_000
+
+/** The time of sessions: the store's, so that a retry window begun on one server ends at the same time on another. */
+export interface StoreClock {
+  /** Milliseconds since the epoch. */
+  now (): number
+  /** What this server's own clock, which `iat` is taken from, shows at `time` of the store's. */
+  ownTime (time: number): number
+  /**
+   * Measures by how much this server differs from the store. Keeps what it knows when the store is down.
+   * @throws errors.StoreUnavailableError
+   */
+  align (milliseconds?: number): Promise<void>
+}
+
+export function createStoreClock (calls: StoreCalls): StoreClock {
+  let offset = 0
+
+  async function align (milliseconds?: number): Promise<void> {
+    const before = Date.now()
+    const theirs = await calls.open(milliseconds)(async store => store.now === undefined ? null : await store.now())
+    if (theirs === null) return
+    const uncertainty = (Date.now() - before) / 2
+    const difference = Math.round(theirs - before - uncertainty)
+    const size = Math.abs(difference)
+    offset = size > negligible + uncertainty && size <= plausible ? difference : 0
+  }
+
+  return { now: () => Date.now() + offset, ownTime: time => time - offset, align }
 }

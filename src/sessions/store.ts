@@ -5,7 +5,7 @@ import { errors } from '../errors.js'
  * Times are milliseconds since the epoch. No refresh token, and nothing one could be made from, is stored.
  */
 export interface Session {
-  /** 22 characters of base64url (128 random bits): the `sid` of its access tokens. */
+  /** 22 characters of base64url (48 bits of time, 80 random ones): the `sid` of its access tokens. */
   readonly id: string
   /** Whose server: applications that share a store do not see each other's sessions. */
   readonly issuer: string
@@ -32,8 +32,11 @@ export interface Session {
 
 /** Access tokens that are refused before they expire. */
 export interface Revocation {
-  /** All tokens of a session, all that a user was given until `at`, or one token by its `jti`. */
-  readonly kind: 'session' | 'user' | 'token'
+  /**
+   * All tokens of a session, or those of before a version of its row (`id.version`); all that a user was given until
+   * `at`; those of a user's `sessions` that began until `at`; or one token, by its `jti`.
+   */
+  readonly kind: 'session' | 'user' | 'sessions' | 'token'
   readonly issuer: string
   readonly id: string
   /** Milliseconds since the epoch. */

@@ -4,7 +4,7 @@ import { errors } from '../../src/errors.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer } from '../routes/session-server.js'
-import { identity, sessionsOn, welcome } from './two-servers.js'
+import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
 const UNAVAILABLE = { code: errors.StoreUnavailableError.code }
 const REVOKED = { code: errors.SessionRevokedError.code }
@@ -37,23 +37,23 @@ for (const [place, broken] of Object.entries(places)) {
       await sessions.open()
       t.teardown(() => sessions.close())
       isDown = true
-      const login = await sessions.start(identity, 'test:1')
+      const login = await logIn(sessions)
       await t.rejects(sessions.revokeSession(login.sessionId), UNAVAILABLE)
       isDown = false
       while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
-      await t.rejects(sessions.refresh(login.refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(sessions, login.refreshToken, welcome), REVOKED)
     })
 
     await t.test('no other server refreshes it', async t => {
       const broke = sessionsOn({ ...store, ...broken(store, down) })
       isDown = true
-      const login = await broke.start(identity, 'test:1')
+      const login = await logIn(broke)
       await t.rejects(broke.revokeSession(login.sessionId), UNAVAILABLE)
       await broke.close()
       const other = sessionsOn(store)
       await other.open()
       t.teardown(() => other.close())
-      await t.rejects(other.refresh(login.refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
       t.equal((await store.read(login.sessionId))?.ended, true)
     })
   })

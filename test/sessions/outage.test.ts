@@ -6,7 +6,7 @@ import type { SessionStore } from '../../src/sessions/store.js'
 import { createStoreCalls } from '../../src/sessions/store-calls.js'
 import { realServers, type PrivateStore } from './private-stores.js'
 import type { PrivateServer } from './servers.js'
-import { identity, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
 const UNAVAILABLE = { code: errors.StoreUnavailableError.code, statusCode: 503 }
 
@@ -31,16 +31,16 @@ for (const kind of realServers) {
         const { server } = started
         if (server === null) return
         const [one, other] = await twoServers(t, started)
-        const login = await one.start(identity, 'test:1')
-        const second = await one.refresh(login.refreshToken, welcome)
+        const login = await logIn(one)
+        const second = await refresh(one, login.refreshToken, welcome)
         const user = { id: 'test:1', ...second, issuedAt: Math.floor(Date.now() / 1000) }
 
         await outage.begin(server)
         const operations: Record<string, () => Promise<unknown>> = {
-          login: () => one.start(identity, 'test:1'),
-          refresh: () => one.refresh(second.refreshToken, welcome),
+          login: () => logIn(one),
+          refresh: () => refresh(one, second.refreshToken, welcome),
           list: () => one.list('test:1', null),
-          logout: () => one.revokeToken('jti', Date.now() / 1000 + 60),
+          logout: () => one.revokeToken({ ...user, sessionId: null, expiresAt: Date.now() / 1000 + 60 }),
           'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }])
         }
         for (const [operation, attempt] of Object.entries(operations)) {
@@ -52,13 +52,13 @@ for (const kind of realServers) {
 
         await eventually(() => one.list('test:1', null))
         t.equal(await one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }]), true, 'the outage spent nothing')
-        const third = await eventually(() => one.refresh(second.refreshToken, welcome))
+        const third = await eventually(() => refresh(one, second.refreshToken, welcome))
         t.equal(
-          (await eventually(() => other.refresh(second.refreshToken, welcome))).refreshToken,
+          (await eventually(() => refresh(other, second.refreshToken, welcome))).refreshToken,
           third.refreshToken,
           'one chain'
         )
-        await other.refresh(third.refreshToken, welcome)
+        await refresh(other, third.refreshToken, welcome)
       }
     )
 
@@ -93,16 +93,16 @@ async function brokenAt (t: Test, started: PrivateStore, outage: Outage, step: '
     return answer.value
   }
   const sessions = sessionsOn(store)
-  const login = await eventually(() => sessions.start(identity, 'test:1'))
+  const login = await eventually(() => logIn(sessions))
   isArmed = true
-  await sessions.refresh(login.refreshToken, welcome).then(
+  await refresh(sessions, login.refreshToken, welcome).then(
     () => t.pass(`${step}: answered before the outage`),
     error => t.match(error, UNAVAILABLE, `${step}: 503`)
   )
   await outage.end(server)
-  const next = await eventually(() => sessions.refresh(login.refreshToken, welcome))
-  t.equal((await sessions.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
-  await sessions.refresh(next.refreshToken, welcome)
+  const next = await eventually(() => refresh(sessions, login.refreshToken, welcome))
+  t.equal((await refresh(sessions, login.refreshToken, welcome)).refreshToken, next.refreshToken)
+  await refresh(sessions, next.refreshToken, welcome)
   await sessions.close()
   await client.close()
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { realServers } from './private-stores.js'
-import { identity, sessionsOn, welcome } from './two-servers.js'
+import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
 // RACE_ROUNDS=200 for the long run.
 const ROUNDS = Number(process.env.RACE_ROUNDS ?? 20)
@@ -23,7 +23,7 @@ for (const kind of realServers) {
         await client.close()
       })
       const servers = await Promise.all([startRacer(t, started.address ?? ''), startRacer(t, started.address ?? '')])
-      let { refreshToken, sessionId } = await sessions.start(identity, 'test:1')
+      let { refreshToken, sessionId } = await logIn(sessions)
       for (let round = 1; round <= ROUNDS; round++) {
         const answers = await Promise.all(servers.map(server => race(server, refreshToken)))
         const successors = new Set(answers.flat())
@@ -32,7 +32,7 @@ for (const kind of realServers) {
         refreshToken = answers[0]?.[0] ?? ''
         t.equal((await client.store.read(sessionId))?.counter, round, 'one step')
       }
-      t.equal((await sessions.refresh(refreshToken, welcome)).sessionId, sessionId, 'nobody is logged out')
+      t.equal((await refresh(sessions, refreshToken, welcome)).sessionId, sessionId, 'nobody is logged out')
     }
   )
 }

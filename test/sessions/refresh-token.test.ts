@@ -1,10 +1,11 @@
 import t from 'tap'
 import { errors } from '../../src/errors.js'
-import { createRefreshTokens } from '../../src/sessions/refresh-token.js'
+import {
+  beganAt, counterOf, createRefreshTokens, sessionIdAt, tokenIdFor, versionOf
+} from '../../src/sessions/refresh-token.js'
 import { resolveSessionOptions } from '../../src/sessions/session-options.js'
-import { counterOf, tokenIdFor } from '../../src/sessions/token-id.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { issuer, secret, sessionsOn, welcome } from './two-servers.js'
+import { issuer, refresh, secret, sessionsOn, welcome } from './two-servers.js'
 
 const INVALID = { code: errors.RefreshInvalidError.code, statusCode: 400 }
 const sessionId = 'AAECAwQFBgcICQoLDA0ODw'
@@ -42,7 +43,7 @@ t.test('garbage is refused before the store is asked', async t => {
     'x'.repeat(100_000),
     '\0'.repeat(72)
   ]
-  for (const row of rows) await t.rejects(sessions.refresh(row, welcome), INVALID, row.slice(0, 20))
+  for (const row of rows) await t.rejects(refresh(sessions, row, welcome), INVALID, row.slice(0, 20))
 })
 
 t.test('another secret, and another issuer with the same secret, is another application', async t => {
@@ -53,17 +54,33 @@ t.test('another secret, and another issuer with the same secret, is another appl
 })
 
 t.test('the jti of an access token says which refresh token came with it', async t => {
-  t.equal(counterOf(tokenIdFor(12)), 12)
-  t.not(tokenIdFor(12), tokenIdFor(12))
+  t.equal(counterOf(tokenIdFor(12, 34)), 12)
+  t.equal(versionOf(tokenIdFor(12, 34)), 34)
+  t.equal(counterOf(tokenIdFor(null, 34)), null, 'one that came with none')
+  t.equal(versionOf(tokenIdFor(null, 34)), 34)
+  t.not(tokenIdFor(12, 34), tokenIdFor(12, 34))
   for (const other of [
     '',
     '12',
     'a.12',
     crypto.randomUUID(),
-    `${'a'.repeat(22)}.`,
-    `${'a'.repeat(22)}.01`,
-    `${'a'.repeat(22)}.-1`
-  ]) { t.equal(counterOf(other), null, other) }
+    `${'a'.repeat(22)}.12`,
+    `${'a'.repeat(22)}.12.`,
+    `${'a'.repeat(22)}.01.1`,
+    `${'a'.repeat(22)}.-1.1`
+  ]) {
+    t.equal(counterOf(other), null, other)
+    t.equal(versionOf(other), null, other)
+  }
+})
+
+t.test('the id of a session says when it began', async t => {
+  const now = Date.now()
+  const [one, other] = [sessionIdAt(now), sessionIdAt(now)]
+  t.match(one, /^[A-Za-z0-9_-]{22}$/)
+  t.not(one, other)
+  t.equal(beganAt(one), now)
+  for (const id of ['', 's', 'é'.repeat(22)]) t.equal(beganAt(id), 0)
 })
 
 t.test('options are complete and checked', async t => {
@@ -76,7 +93,9 @@ t.test('options are complete and checked', async t => {
     retryWindow: 30,
     secrets: ['material'],
     whenStale: 'accept',
-    maxStaleness: 60
+    maxStaleness: 60,
+    perUser: 100,
+    revocationLimit: 250_000
   })
   const rows: [object | null | string, RegExp][] = [
     [{ idleLifetme: 1 }, /sessions\.idleLifetme/],
@@ -87,6 +106,10 @@ t.test('options are complete and checked', async t => {
     [{ retryWindow: -1 }, /sessions\.retryWindow/],
     [{ retryWindow: '30' }, /sessions\.retryWindow/],
     [{ maxStaleness: Infinity }, /sessions\.maxStaleness/],
+    [{ perUser: 0 }, /sessions\.perUser/],
+    [{ perUser: 10_001 }, /sessions\.perUser/],
+    [{ perUser: 1.5 }, /sessions\.perUser/],
+    [{ revocationLimit: 0 }, /sessions\.revocationLimit/],
     [{ whenStale: 'maybe' }, /sessions\.whenStale/],
     [{ secrets: [] }, /sessions\.secrets/],
     [{ secrets: [secret, 'too short to be one'] }, /sessions\.secrets\[1\]/],

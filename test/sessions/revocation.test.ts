@@ -1,10 +1,12 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { errors } from '../../src/errors.js'
+import { sessionIdAt, tokenIdFor } from '../../src/sessions/refresh-token.js'
 import { createRevocations } from '../../src/sessions/revocations.js'
 import type { Sessions } from '../../src/sessions/sessions.js'
+import type { Revocation } from '../../src/sessions/store.js'
 import { storeKinds } from './private-stores.js'
-import { identity, issuer, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { issuer, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
 const TOKEN_REVOKED = { code: errors.TokenRevokedError.code }
 
@@ -23,7 +25,8 @@ const rows: Record<string, Row> = {
   },
   'the user': { revoke: (sessions, { id }) => sessions.revokeUser(id), refused: ['mine', 'other', 'sessionless'] },
   'one token': {
-    revoke: (sessions, { id }) => sessions.revokeToken(`jti ${id}`, Date.now() / 1000 + 3600),
+    revoke: (sessions, { id }) =>
+      sessions.revokeToken({ id, tokenId: `jti ${id}`, sessionId: null, expiresAt: now() + 3600 }),
     refused: ['sessionless']
   }
 }
@@ -72,13 +75,13 @@ t.test('RFC 7009: any refresh token of the session ends it, a forged one ends no
   const started = await storeKinds[0]?.start()
   if (started === undefined) return
   const [one, other] = await twoServers(t, started)
-  const login = await one.start(identity, 'test:1')
-  const next = await one.refresh(login.refreshToken, welcome)
+  const login = await logIn(one)
+  const next = await refresh(one, login.refreshToken, welcome)
   const forged = login.refreshToken.slice(0, -2) + (login.refreshToken.endsWith('AA') ? 'BB' : 'AA')
   await t.rejects(one.revokeRefreshToken(forged), { code: errors.RefreshInvalidError.code })
-  await other.refresh(next.refreshToken, welcome)
+  await refresh(other, next.refreshToken, welcome)
   await one.revokeRefreshToken(next.refreshToken)
-  await t.rejects(other.refresh(next.refreshToken, welcome), { code: errors.SessionRevokedError.code })
+  await t.rejects(refresh(other, next.refreshToken, welcome), { code: errors.SessionRevokedError.code })
 })
 
 t.test('a server that has not heard for maxStaleness', async t => {
@@ -115,47 +118,127 @@ t.test('a server that has not heard for maxStaleness', async t => {
 
 t.test('the list', async t => {
   const at = Date.now()
-  const entry = (id: string, kind: 'session' | 'user' | 'token' = 'session') => ({
-    kind,
-    issuer,
-    id,
-    at,
-    expiresAt: at + 1000
-  })
-  const user = { id: 'u', tokenId: 'j', sessionId: 's', issuedAt: Math.floor(at / 1000) }
+  const session = sessionIdAt(at)
+  const user = { id: 'u', tokenId: tokenIdFor(0, 0), sessionId: session, issuedAt: Math.floor(at / 1000) }
+  const sessionless = { ...user, tokenId: 'j', sessionId: null }
+  const entry = (id: string, kind: Revocation['kind'] = 'session', time = at) =>
+    ({ kind, issuer, id, at: time, expiresAt: time + 1000 })
 
-  t.test('forgets what has expired', async t => {
-    const list = createRevocations(60)
-    for (const kind of ['session', 'user', 'token'] as const) list.add(entry('x', kind))
-    t.equal(list.size, 3)
-    list.purge(at + 60_000)
-    t.equal(list.size, 3, 'as long as an access token can live')
-    list.purge(at + 120_001)
+  /** One whose clock is told the time, and which says what it reports. */
+  function listOf (limit: number) {
+    let time = at
+    const reports: string[] = []
+    const clock = { now: () => time, ownTime: (time: number) => time }
+    const list = createRevocations({ tokenLifetime: 60, limit, clock, report: message => { reports.push(message) } })
+    return { list, reports, setTime: (to: number) => { time = to } }
+  }
+
+  t.test('forgets what has expired, and leaves what has to end first', async t => {
+    const { list, setTime } = listOf(100)
+    for (const kind of ['session', 'user', 'sessions', 'token'] as const) list.add(entry(kind, kind))
+    list.add(entry('moved.1'))
+    t.equal(list.size, 5)
+    setTime(at + 60_000)
+    list.purge()
+    t.equal(list.size, 5, 'as long as an access token can live')
+    setTime(at + 120_001)
+    list.purge()
     t.equal(list.size, 0)
+    t.strictSame([...list.leaving.sessions], ['session'])
+    t.strictSame([...list.leaving.users], [['user', at], ['sessions', at]])
+    t.ok(list.isEnded('session', 'v'), 'until its row has ended')
+    t.ok(list.isEnded(session, 'user'))
   })
 
   t.test('is bounded, and what it drops is refused all the same', async t => {
-    const list = createRevocations(60, 10)
-    for (let n = 0; n < 1000; n++) list.add(entry(`s${n}`))
+    const { list, setTime } = listOf(10)
+    for (let n = 0; n < 1000; n++) list.add(entry(`s${n}`, 'session', at - 1000 + n))
     t.ok(list.size <= 10)
-    t.ok(list.isRevoked({ ...user, sessionId: 's0' }), 'dropped')
-    t.notOk(list.isRevoked({ ...user, issuedAt: user.issuedAt + 2 }), 'what was issued afterwards')
+    const dropped = { ...user, sessionId: 's0' }
+    t.notOk(list.isRevoked(dropped))
+    t.ok(list.isDoubtful(dropped), 'dropped')
+    t.ok(list.isEnded('s0', 'u'), 'its row ends before it is forgotten')
+    t.notOk(list.isDoubtful({ ...dropped, issuedAt: dropped.issuedAt + 2 }), 'what was issued afterwards')
+    t.notOk(list.isDoubtful(sessionless), 'what cannot be refreshed')
+    setTime(at + 120_001)
+    list.purge()
+    t.notOk(list.isDoubtful(dropped), 'no longer than any such token can live')
+  })
+
+  t.test('drops what has expired first, and nothing that meets tokens which cannot be refreshed', async t => {
+    const { list, setTime } = listOf(10)
+    for (let n = 0; n < 10; n++) list.add(entry(`s${n}`))
+    setTime(at + 120_001)
+    list.add(entry('s10', 'session', at + 120_001))
+    t.equal(list.size, 1)
+    t.notOk(list.isDoubtful({ ...user, sessionId: 'other' }))
+    for (let n = 0; n < 20; n++) {
+      list.add(entry(`u${n}`, 'user', at + 120_001))
+      list.add(entry(`j${n}`, 'token', at + 120_001))
+      list.add(entry(tokenIdFor(0, 0), 'token', at + 120_001))
+    }
+    t.ok(list.isRevoked({ ...sessionless, id: 'u0' }))
+    t.ok(list.isRevoked({ ...sessionless, tokenId: 'j0' }))
+    t.ok(list.size <= 42)
+  })
+
+  t.test('warns before it is full, once', async t => {
+    const { list, reports } = listOf(10)
+    for (let n = 0; n < 8; n++) list.add(entry(`s${n}`, 'session', at - 20 + n))
+    t.strictSame(reports, [])
+    for (let n = 8; n < 20; n++) list.add(entry(`s${n}`, 'session', at - 20 + n))
+    t.equal(reports.length, 1)
+    t.match(reports[0], /^9 .*revocationLimit \(10\)/)
   })
 
   t.test('tells the tokens of a user apart by their time', async t => {
-    const list = createRevocations(60)
+    const { list } = listOf(100)
     list.add(entry('u', 'user'))
-    const sessionless = { ...user, sessionId: null }
     t.ok(list.isRevoked(sessionless))
-    t.notOk(list.isRevoked({ ...sessionless, issuedAt: sessionless.issuedAt + 1 }))
+    t.notOk(list.isRevoked({ ...sessionless, issuedAt: user.issuedAt + 1 }))
     t.notOk(list.isRevoked({ ...sessionless, id: 'v' }))
-    t.notOk(list.isRevoked(user), 'a session that was not ended began afterwards')
-    t.ok(list.isRevoked({ ...user, issuedAt: user.issuedAt - 61 }))
+    t.ok(list.isRevoked(user), 'a session that began until then')
+    t.ok(list.isRevoked({ ...user, issuedAt: user.issuedAt + 1 }), 'a token that it got by a refresh meanwhile')
+    t.notOk(list.isRevoked({ ...user, sessionId: sessionIdAt(at + 1) }), 'one that began afterwards')
+    t.notOk(list.isRevoked({ ...user, id: 'v' }))
+  })
+
+  t.test('ends the older sessions of a user alone', async t => {
+    const { list } = listOf(100)
+    list.add(entry('u', 'sessions'))
+    t.ok(list.isRevoked(user))
+    t.notOk(list.isRevoked(sessionless))
+    t.notOk(list.isRevokedSince('u', at), 'no login is refused')
+    t.equal(list.beginning('u', at), at + 1, 'but begins later')
+  })
+
+  t.test('tells the tokens of a session apart by the version of its row', async t => {
+    const { list } = listOf(100)
+    list.add(entry(`${session}.5`))
+    list.add(entry(`${session}.3`))
+    t.ok(list.isRevoked({ ...user, tokenId: tokenIdFor(2, 4) }))
+    t.ok(list.isRevoked({ ...user, tokenId: tokenIdFor(null, 4) }))
+    t.notOk(list.isRevoked({ ...user, tokenId: tokenIdFor(2, 5) }))
+    t.notOk(list.isEnded(session, 'u'))
+  })
+
+  t.test('tells which of a login and a revocation came first', async t => {
+    const { list, setTime } = listOf(100)
+    const before = list.mark()
+    list.add(entry('u', 'user', list.next()))
+    t.ok(list.isRevokedSince('u', before))
+    const after = list.mark()
+    t.notOk(list.isRevokedSince('u', after), 'in the same millisecond')
+    setTime(at - 1000)
+    list.add(entry('u', 'user', list.next()))
+    t.ok(list.isRevokedSince('u', after), 'by a clock that was set back')
+    list.add(entry('v', 'user', at + 3_600_000))
+    t.notOk(list.isRevokedSince('v', list.mark()), 'by another server whose clock is ahead')
   })
 })
 
 async function loggedIn (sessions: Sessions, userId = 'test:1') {
-  const { sessionId, tokenId } = await sessions.start(identity, userId)
+  const { sessionId, tokenId } = await logIn(sessions, userId)
   return { id: userId, sessionId, tokenId, issuedAt: now() }
 }
 

@@ -5,7 +5,7 @@ import type { Identity } from '../../src/identity.js'
 import type { Sessions } from '../../src/sessions/sessions.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { storeKinds, type PrivateStore } from './private-stores.js'
-import { identity, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { identity, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
 const REUSED = { code: errors.RefreshReusedError.code }
 const REVOKED = { code: errors.SessionRevokedError.code }
@@ -16,9 +16,9 @@ const DAY = 86_400 * SECOND
 /** Each row is one story of a client and two servers. */
 const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promise<void>> = {
   'a refresh answers a new token, and the lookup is asked with the whole identity': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
+    const login = await logIn(one)
     let asked: Identity | undefined
-    const next = await other.refresh(login.refreshToken, async who => {
+    const next = await refresh(other, login.refreshToken, async who => {
       asked = who
       return { userId: 'test:1', level: 'admin' }
     })
@@ -30,111 +30,111 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     t.not(next.tokenId, login.tokenId)
   },
   'a lost answer: the same successor, at once and a day later, from either server': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    const { refreshToken } = await one.refresh(login.refreshToken, welcome)
-    t.equal((await other.refresh(login.refreshToken, welcome)).refreshToken, refreshToken)
+    const login = await logIn(one)
+    const { refreshToken } = await refresh(one, login.refreshToken, welcome)
+    t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, refreshToken)
     mock.timers.tick(DAY)
-    t.equal((await one.refresh(login.refreshToken, welcome)).refreshToken, refreshToken)
-    await other.refresh(refreshToken, welcome)
+    t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, refreshToken)
+    await refresh(other, refreshToken, welcome)
   },
   'an access token that came with the successor shows that it arrived': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    const next = await one.refresh(login.refreshToken, welcome)
+    const login = await logIn(one)
+    const next = await refresh(one, login.refreshToken, welcome)
     one.seen(userOf(next))
-    t.equal((await one.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
+    t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, next.refreshToken)
     await written(one)
     mock.timers.tick(29 * SECOND)
-    t.equal((await other.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
+    t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, next.refreshToken)
     mock.timers.tick(2 * SECOND)
-    await t.rejects(other.refresh(login.refreshToken, welcome), REUSED)
-    await t.rejects(one.refresh(next.refreshToken, welcome), REVOKED)
+    await t.rejects(refresh(other, login.refreshToken, welcome), REUSED)
+    await t.rejects(refresh(one, next.refreshToken, welcome), REVOKED)
   },
   'an access token of the login says nothing of its successor': async (t, one) => {
-    const login = await one.start(identity, 'test:1')
-    await one.refresh(login.refreshToken, welcome)
+    const login = await logIn(one)
+    await refresh(one, login.refreshToken, welcome)
     one.seen(userOf(login))
     mock.timers.tick(DAY)
-    await one.refresh(login.refreshToken, welcome)
+    await refresh(one, login.refreshToken, welcome)
     t.pass('still answered')
   },
   'presenting the successor shows that it arrived, even where the lookup fails': async (t, one) => {
-    const login = await one.start(identity, 'test:1')
-    const next = await one.refresh(login.refreshToken, welcome)
+    const login = await logIn(one)
+    const next = await refresh(one, login.refreshToken, welcome)
     await t.rejects(
-      one.refresh(next.refreshToken, async () => {
+      refresh(one, next.refreshToken, async () => {
         throw new errors.LookupFailedError()
       }),
       { code: errors.LookupFailedError.code }
     )
     mock.timers.tick(31 * SECOND)
-    await t.rejects(one.refresh(login.refreshToken, welcome), REUSED)
+    await t.rejects(refresh(one, login.refreshToken, welcome), REUSED)
   },
   'a token before the predecessor is theft at once, and ends the session for both': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    const second = await one.refresh(login.refreshToken, welcome)
-    const third = await other.refresh(second.refreshToken, welcome)
-    await t.rejects(one.refresh(login.refreshToken, welcome), REUSED)
+    const login = await logIn(one)
+    const second = await refresh(one, login.refreshToken, welcome)
+    const third = await refresh(other, second.refreshToken, welcome)
+    await t.rejects(refresh(one, login.refreshToken, welcome), REUSED)
     for (const { refreshToken } of [login, second, third]) {
-      await t.rejects(other.refresh(refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(other, refreshToken, welcome), REVOKED)
     }
     t.throws(() => one.check(userOf(third)), { code: errors.TokenRevokedError.code })
   },
   'a lookup that fails changes nothing': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
+    const login = await logIn(one)
     await t.rejects(
-      one.refresh(login.refreshToken, async () => {
+      refresh(one, login.refreshToken, async () => {
         throw new errors.LookupFailedError()
       }),
       { code: errors.LookupFailedError.code }
     )
     mock.timers.tick(DAY)
-    const next = await other.refresh(login.refreshToken, welcome)
-    t.equal((await one.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
+    const next = await refresh(other, login.refreshToken, welcome)
+    t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, next.refreshToken)
   },
   'a lookup that answers null ends the session': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    await t.rejects(one.refresh(login.refreshToken, async () => null), { code: errors.AccessDeniedError.code })
-    await t.rejects(other.refresh(login.refreshToken, welcome), REVOKED)
+    const login = await logIn(one)
+    await t.rejects(refresh(one, login.refreshToken, async () => null), { code: errors.AccessDeniedError.code })
+    await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
   },
   'a session that ends during the lookup is not advanced': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    await t.rejects(one.refresh(login.refreshToken, async () => {
+    const login = await logIn(one)
+    await t.rejects(refresh(one, login.refreshToken, async () => {
       await other.revokeUser('test:1')
       return { userId: 'test:1' }
     }), REVOKED)
   },
   'a session that was not used for 30 days has expired': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
+    const login = await logIn(one)
     mock.timers.tick(30 * DAY - SECOND)
-    const { refreshToken } = await one.refresh(login.refreshToken, welcome)
+    const { refreshToken } = await refresh(one, login.refreshToken, welcome)
     mock.timers.tick(30 * DAY - SECOND)
-    const last = await other.refresh(refreshToken, welcome)
+    const last = await refresh(other, refreshToken, welcome)
     mock.timers.tick(30 * DAY)
-    await t.rejects(one.refresh(last.refreshToken, welcome), EXPIRED)
+    await t.rejects(refresh(one, last.refreshToken, welcome), EXPIRED)
   },
   'a session ends after 365 days, however often it was used': async (t, one) => {
-    let { refreshToken } = await one.start(identity, 'test:1')
+    let { refreshToken } = await logIn(one)
     for (let day = 0; day < 364; day += 28) {
-      refreshToken = (await one.refresh(refreshToken, welcome)).refreshToken
+      refreshToken = (await refresh(one, refreshToken, welcome)).refreshToken
       mock.timers.tick(28 * DAY)
     }
-    refreshToken = (await one.refresh(refreshToken, welcome)).refreshToken
+    refreshToken = (await refresh(one, refreshToken, welcome)).refreshToken
     mock.timers.tick(DAY)
-    await t.rejects(one.refresh(refreshToken, welcome), EXPIRED)
+    await t.rejects(refresh(one, refreshToken, welcome), EXPIRED)
   },
   'a clock that is set back by an hour logs nobody out': async (t, one, other) => {
-    const login = await one.start(identity, 'test:1')
-    const next = await one.refresh(login.refreshToken, welcome)
+    const login = await logIn(one)
+    const next = await refresh(one, login.refreshToken, welcome)
     one.seen(userOf(next))
     await written(one)
     mock.timers.setTime(Date.now() - 3600 * SECOND)
-    t.equal((await other.refresh(login.refreshToken, welcome)).refreshToken, next.refreshToken)
-    const last = await other.refresh(next.refreshToken, welcome)
+    t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, next.refreshToken)
+    const last = await refresh(other, next.refreshToken, welcome)
     t.ok((await other.list('test:1', last.sessionId)).some(({ id, current }) => current && id === last.sessionId))
   },
   'a user whose id has changed is found under the new one': async (t, one, other) => {
-    const login = await one.start(identity, 'test:moved')
-    await other.refresh(login.refreshToken, async () => ({ userId: 'account:1' }))
+    const login = await logIn(one, 'test:moved')
+    await refresh(other, login.refreshToken, async () => ({ userId: 'account:1' }))
     t.same(await one.list('test:moved', null), [])
     t.match(await one.list('account:1', login.sessionId), [{ id: login.sessionId, current: true }])
   }
@@ -167,16 +167,16 @@ t.test('a session remembers its secret: a new one in front logs nobody out, a re
   const before = sessionsOn(store, { secrets: [old] })
   const rotated = sessionsOn(store, { secrets: [fresh, old] })
   const after = sessionsOn(store, { secrets: [fresh] })
-  const login = await before.start(identity, 'test:1')
-  const next = await rotated.refresh(login.refreshToken, welcome)
+  const login = await logIn(before, 'test:1')
+  const next = await refresh(rotated, login.refreshToken, welcome)
   t.equal(
-    (await before.refresh(login.refreshToken, welcome)).refreshToken,
+    (await refresh(before, login.refreshToken, welcome)).refreshToken,
     next.refreshToken,
     'the successor is that of the old secret'
   )
-  await t.rejects(after.refresh(next.refreshToken, welcome), { code: errors.RefreshInvalidError.code })
+  await t.rejects(refresh(after, next.refreshToken, welcome), { code: errors.RefreshInvalidError.code })
   t.ok(
-    await after.refresh((await rotated.start(identity, 'test:1')).refreshToken, welcome),
+    await refresh(after, (await logIn(rotated)).refreshToken, welcome),
     'a new session has the new secret'
   )
 })
@@ -186,19 +186,18 @@ t.test('callers of one server with one token share one write', async t => {
   let writes = 0
   const sessions = sessionsOn({ ...store, replace: async session => { writes++; return await store.replace(session) } })
   t.teardown(() => sessions.close())
-  const { refreshToken } = await sessions.start(identity, 'test:1')
+  const { refreshToken } = await logIn(sessions)
   const successors = await Promise.all(
-    Array.from({ length: 50 }, async () => (await sessions.refresh(refreshToken, welcome)).refreshToken)
+    Array.from({ length: 50 }, async () => (await refresh(sessions, refreshToken, welcome)).refreshToken)
   )
   t.equal(new Set(successors).size, 1)
   t.equal(writes, 1)
 })
 
 t.test('an identity is bounded', async t => {
-  const started = await storeKinds[0]?.start()
-  const sessions = started && sessionsOn(started.connect().store)
+  const sessions = sessionsOn(memoryStore())
   for (const claims of [{ big: 'x'.repeat(16_384) }, { big: 1n }]) {
-    await t.rejects(async () => await sessions?.start({ ...identity, claims }, 'test:1'), {
+    await t.rejects(async () => await logIn(sessions, 'test:1', { ...identity, claims }), {
       code: errors.ProviderUnavailableError.code
     })
   }

@@ -1,6 +1,8 @@
 import type { Test } from 'tap'
+import { errors } from '../../src/errors.js'
 import type { Identity } from '../../src/identity.js'
 import { resolveSessionOptions } from '../../src/sessions/session-options.js'
+import type { SessionGrant } from '../../src/sessions/chain.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { createSessions, type Sessions } from '../../src/sessions/sessions.js'
 import type { PrivateStore, StoreClient } from './private-stores.js'
@@ -22,6 +24,31 @@ export const identity: Identity = Object.freeze({
 
 /** What a lookup that has no doubts answers. */
 export const welcome = async () => ({ userId: 'test:1' })
+
+type Lookup<Granted> = (identity: Identity) => Promise<Granted | null>
+
+/** A login that nothing comes between. */
+export async function logIn (sessions: Sessions, userId = 'test:1', who = identity): Promise<SessionGrant> {
+  return await sessions.begin(who, userId, sessions.mark())
+}
+
+/** A refresh, as the route does it. */
+export async function refresh<Granted extends { userId: string }> (
+  sessions: Sessions,
+  refreshToken: string,
+  lookup: Lookup<Granted>
+): Promise<SessionGrant & { granted: Granted }> {
+  const claim = await sessions.present(refreshToken)
+  const granted = await lookup(claim.identity).catch(error => {
+    claim.postpone()
+    throw error
+  })
+  if (granted === null) {
+    await claim.end()
+    throw new errors.AccessDeniedError()
+  }
+  return { ...await claim.advance(granted.userId), granted }
+}
 
 /** One server's sessions on a store. */
 export function sessionsOn (store: SessionStore, options: object = {}, tokenLifetime = 3600): Sessions {

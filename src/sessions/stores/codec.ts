@@ -31,7 +31,7 @@ export function listedOf (fields: Fields): ListedSession | null {
 export function revocationOf (fields: Fields): Revocation | null {
   const { kind, issuer, id } = fields
   const [at, expiresAt] = [fields.at, fields.expiresAt].map(integerOf)
-  if (kind !== 'session' && kind !== 'user' && kind !== 'token') return null
+  if (kind !== 'session' && kind !== 'user' && kind !== 'sessions' && kind !== 'token') return null
   if (typeof issuer !== 'string' || typeof id !== 'string' || at === undefined || expiresAt === undefined) return null
   return { kind, issuer, id, at, expiresAt }
 }

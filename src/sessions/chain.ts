@@ -1,0 +1,212 @@
+import { errors } from '../errors.js'
+import type { Identity } from '../identity.js'
+import type { Arrivals } from './arrivals.js'
+import type { Ending } from './ending.js'
+import { sessionIdAt, tokenIdFor, type RefreshTokens } from './refresh-token.js'
+import type { Revocations } from './revocations.js'
+import { judge, requireGoingOn, restoreIdentity, storeIdentity, usedAt, type Lifetimes } from './session.js'
+import type { Session } from './store.js'
+import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
+
+/** What an access token says of its session. */
+export interface AccessGrant {
+  /** Its `sid`. */
+  readonly sessionId: string
+  /** Its `jti`: it says which refresh token came with it. */
+  readonly tokenId: string
+}
+
+/** What a login or a refresh hands out beside the access token. */
+export interface SessionGrant extends AccessGrant { readonly refreshToken: string }
+
+/** A session that somebody may go on with, as soon as the lookup has said so. One of the three is called, once. */
+export interface Claim<Grant extends AccessGrant = AccessGrant> {
+  /** Whom the lookup is asked about. */
+  readonly identity: Identity
+  /**
+   * The session goes on, for the user that the lookup has named.
+   * @throws errors.SessionRevokedError when it or its user has been revoked since
+   */
+  advance (userId: string): Promise<Grant>
+  /** The lookup denies access: the session ends. */
+  end (): Promise<void>
+  /** The lookup failed: nothing changes but that the refresh token is known to have arrived. Returns at once. */
+  postpone (): void
+}
+
+/** One session is one chain of refresh tokens, each with one successor (RFC 9700, 4.14.2). */
+export interface SessionChain {
+  /** When a login begins, before the provider is asked. Milliseconds. */
+  mark (): number
+  /**
+   * A session for a login with this mark.
+   * @throws errors.AccessDeniedError when the user has been revoked since
+   */
+  begin (identity: Identity, userId: string, mark: number): Promise<SessionGrant>
+  /** Right before the login is answered. @throws as `begin` */
+  confirm (userId: string, mark: number): void
+  /** Ends a session that was begun, and whose tokens nobody was given. */
+  discard (sessionId: string): Promise<void>
+  /**
+   * @throws errors.RefreshInvalidError, errors.RefreshReusedError
+   * @throws errors.SessionExpiredError, errors.SessionRevokedError
+   */
+  present (refreshToken: string): Promise<Claim<SessionGrant>>
+  /**
+   * The session of an access token: its idle time begins again, its refresh token stays as it is.
+   * @throws as `present`
+   */
+  claim (sessionId: string): Promise<Claim>
+}
+
+export interface ChainParts {
+  readonly issuer: string
+  readonly calls: StoreCalls
+  readonly clock: Pick<StoreClock, 'now'>
+  readonly tokens: RefreshTokens
+  readonly arrivals: Arrivals
+  readonly revocations: Revocations
+  readonly ending: Ending
+  readonly lifetimes: Lifetimes
+  /** Milliseconds. */
+  readonly retryWindow: number
+}
+
+const writeAttempts = 10
+
+export function createSessionChain (parts: ChainParts): SessionChain {
+  const { issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow } = parts
+  const advancing = new Map<string, Promise<Session>>()
+
+  async function begin (identity: Identity, userId: string, mark: number): Promise<SessionGrant> {
+    const text = storeIdentity(identity)
+    confirm(userId, mark)
+    const ask = calls.open()
+    await ending.surplus(ask, userId)
+    const session = newSession(text, userId, revocations.beginning(userId, mark))
+    await ask(store => store.create(session))
+    if (revocations.isRevokedSince(userId, mark)) await ending.unused(ask, session.id)
+    confirm(userId, mark)
+    return refreshable(session, session.counter)
+  }
+
+  function confirm (userId: string, mark: number): void {
+    if (revocations.isRevokedSince(userId, mark)) throw new errors.AccessDeniedError('revoked during the login')
+  }
+
+  async function present (refreshToken: string): Promise<Claim<SessionGrant>> {
+    const presented = tokens.read(refreshToken)
+    const ask = calls.open()
+    const session = await goingOn(ask, presented.sessionId)
+    const position = judge(session, presented, arrivals.arrivedAt(session), retryWindow, clock.now())
+    if (position === 'reused') {
+      await ending.live(ask, session)
+      throw new errors.RefreshReusedError()
+    }
+    return {
+      identity: restoreIdentity(session.identity),
+      async advance (userId) {
+        return refreshable(await advanceOnce(ask, session, presented.counter, userId), presented.counter + 1)
+      },
+      end: async () => await ending.live(ask, session),
+      postpone: () => arrivals.note(session.id, presented.counter)
+    }
+  }
+
+  async function claim (sessionId: string): Promise<Claim> {
+    const ask = calls.open()
+    const session = await goingOn(ask, sessionId)
+    return {
+      identity: restoreIdentity(session.identity),
+      async advance (userId) {
+        const { version } = await write(ask, session, userId, used => used)
+        // It came with no refresh token, so it does not show that one has arrived.
+        return { sessionId, tokenId: tokenIdFor(null, version) }
+      },
+      end: async () => await ending.live(ask, session),
+      postpone: () => {}
+    }
+  }
+
+  async function goingOn (ask: Ask, sessionId: string): Promise<Session> {
+    const session = requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    return revocations.isEnded(session.id, session.userId) ? await refuse(ask, session) : session
+  }
+
+  // It is listed, or its user is, and its row has not ended yet: the end was broken off, or comes behind.
+  async function refuse (ask: Ask, session: Session): Promise<never> {
+    await ending.live(ask, session)
+    throw new errors.SessionRevokedError()
+  }
+
+  // Callers of this server with one token share one write: a hundred of them would wait for each other at the row.
+  async function advanceOnce (ask: Ask, seen: Session, counter: number, userId: string): Promise<Session> {
+    const name = `${seen.id} ${counter} ${userId}`
+    const running = advancing.get(name)
+    if (running !== undefined) return await running
+    const step = write(ask, seen, userId, used => ({ ...used, counter: counter + 1, arrivedAt: null }), counter)
+    advancing.set(name, step)
+    try {
+      return await step
+    } finally {
+      advancing.delete(name)
+    }
+  }
+
+  /**
+   * Writes what a use makes of the row, whoever else writes it meanwhile, and answers the row as it is then.
+   *
+   * @param counter of a refresh token: whoever else has presented it has made the same successor, which is answered
+   */
+  async function write (
+    ask: Ask,
+    seen: Session,
+    userId: string,
+    use: (used: Session) => Session,
+    counter = Infinity
+  ): Promise<Session> {
+    let session = seen
+    for (let attempt = 0; attempt < writeAttempts; attempt++) {
+      if (isEnded(session, userId)) return await refuse(ask, session)
+      const isAdvanced = session.counter > counter
+      if (isAdvanced && session.userId === userId) return session
+      const version = session.version + 1
+      const next = isAdvanced
+        ? { ...session, userId, version }
+        : { ...use(usedAt(session, clock.now(), lifetimes)), userId, version }
+      // Nobody who revokes the user of before would find this session any more.
+      if (userId !== session.userId) await ending.earlierTokens(ask, session.id, version)
+      if (await ask(store => store.replace(next))) return isEnded(session, userId) ? await refuse(ask, next) : next
+      session = requireGoingOn(await ask(store => store.read(seen.id)), issuer, clock.now())
+    }
+    throw new errors.StoreUnavailableError('the session could not be written: it kept changing')
+  }
+
+  function isEnded ({ id, userId }: Session, nextUserId: string): boolean {
+    return revocations.isEnded(id, userId) || (nextUserId !== userId && revocations.isEnded(id, nextUserId))
+  }
+
+  function refreshable ({ id, secretId, version }: Session, counter: number): SessionGrant {
+    return {
+      sessionId: id,
+      tokenId: tokenIdFor(counter, version),
+      refreshToken: tokens.make({ sessionId: id, counter, secretId })
+    }
+  }
+
+  function newSession (identity: string, userId: string, began: number): Session {
+    const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
+    const timed = { createdAt: began, lastUsedAt: began, expiresAt: began }
+    const id = sessionIdAt(began)
+    return usedAt({ id, issuer, userId, identity, secretId: tokens.secretId, ...counted, ...timed }, began, lifetimes)
+  }
+
+  return {
+    mark: revocations.mark,
+    begin,
+    confirm,
+    discard: async sessionId => await ending.unused(calls.open(), sessionId),
+    present,
+    claim
+  }
+}

@@ -1,0 +1,272 @@
+import { beganAt } from './refresh-token.js'
+import { skew, type RevocableUser, type Revocations } from './revocations.js'
+import type { ListedSession, Revocation } from './store.js'
+import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
+
+/** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
+export type RevocableToken = Omit<RevocableUser, 'issuedAt'> & { readonly expiresAt: number }
+
+/**
+ * The ways in which sessions end before their time. Refused at once here, within a second on other servers.
+ * What has ended, or is listed already, is passed over: nothing is appended to the list for it.
+ */
+export interface Ending {
+  session (ask: Ask, sessionId: string): Promise<void>
+  /** A session whose row has just been read. */
+  live (ask: Ask, session: ListedSession): Promise<void>
+  /** A session whose tokens nobody has been given. */
+  unused (ask: Ask, sessionId: string): Promise<void>
+  /** All sessions of the user but one; its tokens that have no session are left alone. */
+  others (ask: Ask, userId: string, sessionId: string | null): Promise<void>
+  /**
+   * All sessions of the user, and all tokens that it was given until now; `current`, where there is one, whatever its
+   * clock says. One entry refuses them all; their rows end behind it, however many there are.
+   */
+  user (ask: Ask, userId: string, current?: RevocableToken): Promise<void>
+  /** The oldest sessions of a user, as many as leave no place for one more. */
+  surplus (ask: Ask, userId: string): Promise<void>
+  /** One access token. */
+  token (ask: Ask, token: RevocableToken): Promise<void>
+  /** The access tokens of a session of before this version of its row. */
+  earlierTokens (ask: Ask, sessionId: string, version: number): Promise<void>
+  /** Goes on with the rows that have to end. To be called while the store answers; returns at once. */
+  goOn (): void
+  /** Waits for that. Does not reject. */
+  settled (): Promise<void>
+  close (): void
+}
+
+export interface EndingParts {
+  readonly issuer: string
+  /** Seconds that an access token can live, tolerance included. */
+  readonly tokenLifetime: number
+  /** Sessions that a user may have. */
+  readonly perUser: number
+  readonly calls: StoreCalls
+  readonly clock: Pick<StoreClock, 'now'>
+  readonly revocations: Revocations
+}
+
+/** Sessions that are listed, and ended, in one call of the store. */
+const chunk = 1000
+/** Milliseconds for a call that no request waits for: a process that is busy reads its sockets late. */
+const patience = 10_000
+/** Sessions whose end was broken off, and how often the list was read since then without naming them. */
+const brokenOffLimit = 10_000
+const rounds = 100
+
+export function createEnding (parts: EndingParts): Ending {
+  const { issuer, tokenLifetime, perUser, calls, clock, revocations } = parts
+  const running = new Map<string, Promise<void>>()
+  const behind = new Map<string, number>()
+  const brokenOff = new Map<string, number>()
+  const counts = createCounts(tokenLifetime * 1000, clock.now)
+  let working: Promise<void> | undefined
+  let closed = false
+
+  function revocation (kind: Revocation['kind'], id: string, at = clock.now()): Revocation {
+    return { kind, issuer, id, at, expiresAt: clock.now() + tokenLifetime * 1000 + skew }
+  }
+
+  function tokenEntry (tokenId: string, expiry: number): Revocation {
+    const entry = revocation('token', tokenId)
+    return { ...entry, expiresAt: Math.max(entry.expiresAt, expiry * 1000 + skew) }
+  }
+
+  // The list first: once the row has ended nothing would remind us of its access tokens.
+  // This server's own list last: as long as the caller is told 503, its token must be good for another attempt.
+  async function end (ask: Ask, sessionIds: readonly string[], entries: readonly Revocation[]): Promise<void> {
+    try {
+      if (sessionIds.length > 0) await ask(store => store.end(sessionIds, entries))
+      else if (entries.length > 0) await ask(store => store.revoke(entries))
+    } catch (error) {
+      for (const id of sessionIds) if (brokenOff.size < brokenOffLimit) brokenOff.set(id, 0)
+      throw error
+    }
+    for (const entry of entries) revocations.add(entry)
+  }
+
+  async function session (ask: Ask, sessionId: string): Promise<void> {
+    if (revocations.isListed(sessionId)) return
+    const session = await ask(store => store.read(sessionId))
+    if (session !== null && session.issuer === issuer && !session.ended) await live(ask, session)
+  }
+
+  // Callers at once share one end: each would append an entry.
+  async function live (ask: Ask, session: ListedSession): Promise<void> {
+    const step = running.get(session.id) ?? endOne(ask, session).finally(() => running.delete(session.id))
+    running.set(session.id, step)
+    await step
+  }
+
+  async function endOne (ask: Ask, { id, userId, expiresAt }: ListedSession): Promise<void> {
+    const isRefused = revocations.isEnded(id, userId) || expiresAt + tokenLifetime * 1000 <= clock.now()
+    if (isRefused) await end(ask, [id], [])
+    else await each(ask, userId, [id])
+  }
+
+  async function each (ask: Ask, userId: string, ids: readonly string[]): Promise<void> {
+    // So many of one user would fill the list of every server: one entry is for all that are not newer.
+    const isTooMany = counts.add(userId, ids.length) > 10 * perUser
+    if (isTooMany) return await until(ask, userId, Math.max(...ids.map(beganAt)), ids)
+    for (const some of chunksOf(ids)) await end(ask, some, some.map(id => revocation('session', id)))
+  }
+
+  async function until (ask: Ask, userId: string, time: number, known: readonly string[]): Promise<void> {
+    await end(ask, known.slice(0, chunk), [revocation('sessions', userId, time)])
+    leaveBehind(userId, time)
+    goOn()
+  }
+
+  async function others (ask: Ask, userId: string, current: string | null): Promise<void> {
+    const began = current === null ? clock.now() + 1 : beganAt(current)
+    const listed = idsOf(await ask(store => store.list(issuer, userId, perUser + chunk))).filter(id => id !== current)
+    const older = listed.filter(id => beganAt(id) < began)
+    const newer = listed.filter(id => beganAt(id) >= began)
+    if (older.length > 0) await until(ask, userId, began - 1, older)
+    if (newer.length > 0) await each(ask, userId, newer)
+  }
+
+  async function user (ask: Ask, userId: string, current?: RevocableToken): Promise<void> {
+    const at = revocations.next()
+    const entries = [revocation('user', userId, at)]
+    const sessionId = current?.sessionId ?? null
+    const isAhead = sessionId !== null && beganAt(sessionId) > at
+    if (isAhead) entries.push(revocation('session', sessionId))
+    if (current?.sessionId === null) entries.push(tokenEntry(current.tokenId, current.expiresAt))
+    await end(ask, isAhead ? [sessionId] : [], entries)
+    leaveBehind(userId, at)
+    await endKnown(ask, userId, at).catch(() => {})
+    goOn()
+  }
+
+  // Those that the store knows before the caller is answered, whatever the clock of their server: none began later.
+  async function endKnown (ask: Ask, userId: string, at: number): Promise<void> {
+    const listed = await ask(store => store.list(issuer, userId, chunk))
+    const ahead = listed.filter(({ id }) => !revocations.isEnded(id, userId)).map(({ id }) => revocation('session', id))
+    if (listed.length > 0) await end(ask, idsOf(listed), ahead)
+    if (listed.length < chunk && behind.get(userId) === at) behind.delete(userId)
+  }
+
+  async function surplus (ask: Ask, userId: string): Promise<void> {
+    const listed = await ask(store => store.list(issuer, userId, perUser + chunk - 1))
+    if (listed.length < perUser) return
+    const now = clock.now()
+    const expired = listed.filter(({ expiresAt }) => expiresAt <= now)
+    const going = listed.filter(({ expiresAt }) => expiresAt > now)
+    const oldest = going.slice(0, Math.max(0, going.length - perUser + 1))
+    const ids = idsOf([...expired, ...oldest]).slice(0, chunk)
+    if (ids.length > 0) await end(ask, ids, entriesOf(userId, oldest, going[oldest.length]))
+  }
+
+  // One entry for all that are older than those that stay; of the same millisecond with them, one each.
+  function entriesOf (userId: string, ended: readonly ListedSession[], staying?: ListedSession): Revocation[] {
+    const isOlder = ({ id, createdAt }: ListedSession): boolean =>
+      beganAt(id) === createdAt && createdAt < (staying?.createdAt ?? Infinity)
+    const last = ended.findLast(isOlder)
+    const mark = last === undefined ? [] : [revocation('sessions', userId, last.createdAt)]
+    return [...mark, ...ended.filter(session => !isOlder(session)).map(({ id }) => revocation('session', id))]
+  }
+
+  async function token (ask: Ask, { id, tokenId, sessionId, expiresAt }: RevocableToken): Promise<void> {
+    if (revocations.isTokenListed(tokenId)) return
+    if (sessionId !== null && counts.add(id, 1) > 10 * perUser) return await session(ask, sessionId)
+    await end(ask, [], [tokenEntry(tokenId, expiresAt)])
+  }
+
+  function leaveBehind (userId: string, until: number): void {
+    behind.set(userId, Math.max(until, behind.get(userId) ?? 0))
+  }
+
+  function goOn (): void {
+    if (working !== undefined || closed) return
+    working = work().catch(() => {}).finally(() => { working = undefined })
+  }
+
+  // What an outage breaks off goes on with a later poll. What is left undone by a process that has gone is done by
+  // all others, when they take its entry from their list.
+  async function work (): Promise<void> {
+    await endAll(behind)
+    await endBrokenOff()
+    const { sessions, users } = revocations.leaving
+    for (const ids of chunksOf([...sessions])) {
+      await calls.open(patience)(store => store.end(ids, []))
+      for (const id of ids) sessions.delete(id)
+    }
+    await endAll(users)
+  }
+
+  async function endAll (users: Map<string, number>): Promise<void> {
+    for (const [userId, until] of users) {
+      // Behind all others first: one that fails must not keep them from their turn for ever.
+      users.delete(userId)
+      users.set(userId, until)
+      await endUntil(userId, until)
+      if (users.get(userId) === until) users.delete(userId)
+    }
+  }
+
+  async function endUntil (userId: string, until: number): Promise<void> {
+    for (let before: string | undefined, isMore = true; isMore;) {
+      const listed = await calls.open(patience)(store => store.list(issuer, userId, chunk))
+      const ids = idsOf(listed.filter(({ createdAt }) => createdAt <= until))
+      // The same again: a store that lists what it has ended must not keep this going for ever.
+      if (ids[0] === undefined || ids[0] === before) return
+      await calls.open(patience)(store => store.end(ids, []))
+      before = ids[0]
+      isMore = ids.length === chunk
+    }
+  }
+
+  // A store that goes away may have listed a session without saying so. Its tokens are refused then, the one too that
+  // would ask again: its row has to end without that.
+  async function endBrokenOff (): Promise<void> {
+    const listed = [...brokenOff.keys()].filter(revocations.isListed).slice(0, chunk)
+    for (const [id, round] of brokenOff) {
+      if (round < rounds) brokenOff.set(id, round + 1)
+      else brokenOff.delete(id)
+    }
+    if (listed.length === 0) return
+    await calls.open(patience)(store => store.end(listed, []))
+    for (const id of listed) brokenOff.delete(id)
+  }
+
+  return {
+    session,
+    live,
+    unused: (ask, sessionId) => end(ask, [sessionId], []),
+    others,
+    user,
+    surplus,
+    token,
+    earlierTokens: (ask, sessionId, version) => end(ask, [], [revocation('session', `${sessionId}.${version}`)]),
+    goOn,
+    settled: async () => await working,
+    close: () => { closed = true }
+  }
+}
+
+function idsOf (sessions: readonly ListedSession[]): string[] {
+  return sessions.map(({ id }) => id)
+}
+
+function chunksOf (ids: readonly string[]): string[][] {
+  return Array.from({ length: Math.ceil(ids.length / chunk) }, (_, n) => ids.slice(n * chunk, (n + 1) * chunk))
+}
+
+/** Counts by user, in windows of so many milliseconds. */
+function createCounts (window: number, now: () => number): { add (userId: string, number: number): number } {
+  const counts = new Map<string, number>()
+  let began = now()
+  return {
+    add (userId, number) {
+      if (Math.abs(now() - began) > window) {
+        counts.clear()
+        began = now()
+      }
+      const count = (counts.get(userId) ?? 0) + number
+      counts.set(userId, count)
+      return count
+    }
+  }
+}
