@@ -16,6 +16,7 @@ export interface Ending<Asked> {
   fail (asked: Asked | null, thrown: unknown, reply: FastifyReply): FastifyReply
 }
 
+/** What one kind of login by redirect has of its own. */
 export interface Way<Asked> {
   /** The public address to which a provider sends browsers back. */
   callbackOf (provider: string): string
