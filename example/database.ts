@@ -57,7 +57,8 @@ export async function openDatabase (url: string | undefined, directory: string |
 }
 
 function connect (connectionString: string): Database {
-  const pool = new pg.Pool({ connectionString })
+  // A connection that the network drops without a word is given up after these, and replaced.
+  const pool = new pg.Pool({ connectionString, query_timeout: 5_000, connectionTimeoutMillis: 5_000 })
   // A connection that breaks while idle: the pool replaces it, and without a listener Node would exit.
   pool.on('error', error => console.error(`PostgreSQL: ${error.message}`))
   return {

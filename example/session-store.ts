@@ -19,7 +19,8 @@ export function openSessionStore (redisUrl: string | undefined, database: Databa
 }
 
 function inRedis (url: string): SessionStorage {
-  const client = new Redis(url)
+  // A connection that the network drops without a word is given up after this, and taken anew.
+  const client = new Redis(url, { socketTimeout: 5_000 })
   // It connects again by itself, and without a listener each attempt would be printed.
   client.on('error', () => {})
   return { name: 'Redis', store: redisStore({ client }), close: async () => client.disconnect() }

@@ -26,6 +26,8 @@ import * as scripts from './redis-scripts.js'
 
 /** Entries of the list of revocations that one call looks at. */
 const pageSize = 5000
+/** Milliseconds that a command may wait for its answer before a client of node-redis is asked no more. */
+const patience = 2000
 
 /** What the store needs of ioredis, a node or a cluster, or of a client that is compatible with it. */
 export interface IoredisClient {
@@ -48,7 +50,8 @@ export type RedisClient = IoredisClient | NodeRedisClient | NodeRedisCluster
 export interface RedisStoreOptions {
   /**
    * The application's own connection, of ioredis or node-redis: it is not closed here. With a `socketTimeout` it
-   * notices that the network has dropped it; without, it waits for as long as the kernel tries again, 15 minutes.
+   * notices that the network has dropped it (node-redis: and with a `reconnectStrategy`, where nothing else is sent);
+   * without, it waits for as long as the kernel tries again, 15 minutes.
    */
   client: RedisClient
   /** Begins each key; an application of its own has one of its own. @default 'token-exchange:' */
@@ -216,7 +219,26 @@ type Send = (key: string, command: [string, ...string[]]) => Promise<unknown>
 function senderOf (client: RedisClient): Send {
   if ('call' in client) return (_key, command) => client.call(...command)
   if ('masters' in client) return (key, command) => client.sendCommand(key, false, command)
-  return (_key, command) => client.sendCommand(command)
+  return patient(command => client.sendCommand(command))
+}
+
+// node-redis sees that its socket has timed out only while nothing is sent, so that one who goes on asking would never
+// have an answer again.
+function patient (send: (command: string[]) => Promise<unknown>): Send {
+  const waiting = new Set<{ readonly since: number }>()
+  return async (_key, command) => {
+    const [oldest] = waiting
+    const call = { since: performance.now() }
+    if (oldest !== undefined && call.since - oldest.since > patience) {
+      throw new errors.StoreUnavailableError('Redis does not answer: the client is left alone until its socketTimeout')
+    }
+    waiting.add(call)
+    try {
+      return await send(command)
+    } finally {
+      waiting.delete(call)
+    }
+  }
 }
 
 const redisClient: Reader<RedisClient> = (value, path) => {
