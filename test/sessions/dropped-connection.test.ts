@@ -6,7 +6,7 @@ import { errors } from '../../src/errors.js'
 import { postgresStore, redisStore, type SessionStore } from '../../src/sessions/stores/index.js'
 import { startProxy } from './dumb-proxy.js'
 import { postgresMissing, redisMissing, startPostgres, startRedis, type PrivateServer } from './servers.js'
-import { identity, sessionsOn, welcome } from './two-servers.js'
+import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
 const waiting = Promise.resolve('waiting')
 const unavailable = errors.StoreUnavailableError.code
@@ -77,13 +77,13 @@ for (const [name, { missing, start, cured, usual }] of Object.entries(rows)) {
     const sessions = sessionsOn(await cured(t, proxy.port))
     await sessions.open()
     t.teardown(() => sessions.close())
-    const login = await sessions.start(identity, 'test:1')
+    const login = await logIn(sessions)
     const other = await usual(t, proxy.port)
 
     t.ok(proxy.drop() >= 2, 'those of both clients')
     const back = Promise.allSettled([other.read('x'), other.read('x')])
-    const next = await eventually(async () => await sessions.refresh(login.refreshToken, welcome))
-    await eventually(async () => await sessions.refresh(next.refreshToken, welcome))
+    const next = await eventually(async () => await refresh(sessions, login.refreshToken, welcome))
+    await eventually(async () => await refresh(sessions, next.refreshToken, welcome))
     t.equal(await Promise.race([back, waiting]), 'waiting', 'a client without these settings does not')
   })
 }
