@@ -18,7 +18,7 @@ export const rooms = {
   logging: open,
 
   http: open,
-  providers: [...open, 'http', 'redirect'],
+  providers: [...open, 'http'],
   applications: [...open, 'http'],
 
   permissions: open,
@@ -28,7 +28,6 @@ export const rooms = {
   guards: [...open, 'permissions', 'tokens', 'sessions'],
   routes: [...open, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards'],
   azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
-  redirect: [...open, 'http'],
 
   // What the settings of each room are, is read in that room.
   'options/options': [...open, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
@@ -55,7 +54,7 @@ const typesOf = { routes: ['server'], azure: ['server'], login: ['server'], guar
 
 // Rooms and single files that know nothing of the framework, types aside.
 const withoutFastify = [
-  ...words, 'options', 'http', 'providers', 'permissions', 'redirect', 'applications', 'client', 'telemetry',
+  ...words, 'options', 'http', 'providers', 'permissions', 'applications', 'client', 'telemetry',
   'tokens/claims', 'guards/decide', 'sessions/refresh-token', 'login/redirect-flow'
 ]
 const fastify = /^(fastify|fastify-plugin|@fastify\/.*)$/

@@ -18,7 +18,7 @@ export interface AuthorizationGrant {
 export interface Identity {
   /** The name under which the application registered the provider. */
   provider: string
-  /** The provider's stable id of the user; never an e-mail address. */
+  /** The provider's stable id of the user ({@link isId}); never an e-mail address. */
   subject: string
   /** The audience or app id that matched. */
   clientId: string | null
@@ -35,8 +35,17 @@ export interface Identity {
 /** Tokens that a code exchange brought. Handed to the lookup once; never stored or logged here. */
 export interface ProviderTokens { refreshToken?: string }
 
-/** What a provider answers. `providerTokens`, where there is one, is a non-enumerable member beside these. */
-export type VerifiedIdentity = { subject: string } & Partial<Omit<Identity, 'provider' | 'subject'>>
+/** What a provider answers. */
+export type VerifiedIdentity = { subject: string } & Partial<Omit<Identity, 'provider' | 'subject'>> & {
+  /** What a code exchange brought, for the lookup. The built-in providers make it not enumerable: no log shows it. */
+  readonly providerTokens?: ProviderTokens
+}
+
+/** An id of a user: well-formed Unicode without NUL, which no store could keep, of 1 to 255 UTF-16 units. */
+export function isId (value: unknown): value is string {
+  const isShort = typeof value === 'string' && value !== '' && value.length <= 255
+  return isShort && !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+}
 
 export interface VerifyContext {
   /** Aborted at the deadline (`providerTimeout`) and when the server closes. */

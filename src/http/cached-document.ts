@@ -12,13 +12,21 @@ interface Copy<T> { readonly value: T, readonly fetchedAt: number, readonly etag
 /** A fetch on its way, and the ends of the servers that want it. */
 interface Flight { readonly landed: Promise<void>, readonly board: (closing: AbortSignal | undefined) => void }
 
+/** What follows from something that is there at once, or has to be waited for. */
+export function after<Found, Next> (
+  found: Found | Promise<Found>,
+  next: (found: Found) => Next | Promise<Next>
+): Next | Promise<Next> {
+  return found instanceof Promise ? found.then(next) : next(found)
+}
+
 const noFailures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
 
 /**
  * One document of a provider, kept in memory: fetched anew behind whoever finds it older than 10 minutes, and of use
  * for 24 hours while the provider is down. One fetch at a time, which no caller's deadline ends, but the close of the
- * last server that wants it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one fetch
- * in 30 s.
+ * last server that wants it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one
+ * fetch in 30 s.
  */
 export class CachedDocument<T> {
   readonly #url: string

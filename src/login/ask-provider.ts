@@ -1,7 +1,13 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider } from '../identity.js'
+import type {
+  AuthorizationAnswer,
+  AuthorizationGrant,
+  AuthorizationRequest,
+  GrantType,
+  IdentityProvider
+} from '../identity.js'
 import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 

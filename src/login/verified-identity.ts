@@ -1,11 +1,9 @@
 import { errors } from '../errors.js'
-import type { Identity, ProviderTokens } from '../identity.js'
+import { isId, type Identity, type ProviderTokens } from '../identity.js'
 import { isObject } from '../strict-json.js'
 
 /** An identity, and what its provider's code exchange brought beside it. */
 export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
-
-const longestSubject = 255
 
 /**
  * What a provider answered, as an {@link Identity}: complete and frozen.
@@ -18,7 +16,7 @@ export function readIdentity (provider: string, answer: unknown): Verified {
   // Null, as in the members beside them: the provider does not say.
   const emailVerified = answer.emailVerified ?? 'unknown'
   const claims = answer.claims ?? {}
-  if (typeof subject !== 'string' || subject === '' || subject.length > longestSubject) throw junk('subject')
+  if (!isId(subject)) throw junk('subject')
   if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw junk('emailVerified')
   if (!isObject(claims)) throw junk('claims')
   const identity: Identity = Object.freeze({
@@ -32,7 +30,7 @@ export function readIdentity (provider: string, answer: unknown): Verified {
     locale: textOrNull(locale, 'locale'),
     claims: frozenRecord(claims)
   })
-  return { identity, providerTokens: readProviderTokens(Reflect.get(answer, 'providerTokens')) }
+  return { identity, providerTokens: readProviderTokens(answer.providerTokens) }
 }
 
 function textOrNull (value: unknown, member: string): string | null {

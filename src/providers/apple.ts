@@ -1,11 +1,8 @@
 import { errors } from '../errors.js'
-import type { IdentityProvider, ProviderTokens, VerifiedIdentity } from '../identity.js'
-import { createKeySet } from '../http/key-set.js'
-import { exchangeAppleCode, readAppleKey, revokeAppleToken } from './apple-token.js'
-import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
-import { entering } from './define.js'
-import { idTokenProvider } from './id-token-provider.js'
-import { textOrNull } from './openid-claims.js'
+import type { IdentityProvider } from '../identity.js'
+import { list, open, text } from '../options/values.js'
+import { exchangeAppleCode, readPrivateKey, revokeAppleToken } from './apple-codes.js'
+import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
 
 export interface AppleOptions extends IdTokenOptions {
   clientIds: readonly string[] // bundle ids and service ids together
@@ -18,55 +15,48 @@ export interface AppleOptions extends IdTokenOptions {
 }
 
 export interface AppleProvider extends IdentityProvider {
-  /** Ends the user's authorization at Apple, for account deletion. @throws errors.ProviderUnavailableError, errors.OptionInvalidError without a token */
+  /**
+   * Ends the user's authorization at Apple, for account deletion.
+   * @throws errors.ProviderUnavailableError, errors.OptionInvalidError without a token
+   */
   revoke (refreshToken: string): Promise<void>
 }
 
-const HOST = 'https://appleid.apple.com'
-const ENDPOINTS = { jwks: `${HOST}/auth/keys`, token: `${HOST}/auth/token`, revoke: `${HOST}/auth/revoke` }
-const KEY = ['teamId', 'keyId', 'privateKey']
+const host = 'https://appleid.apple.com'
+const defaults = { jwks: `${host}/auth/keys`, token: `${host}/auth/token`, revoke: `${host}/auth/revoke` }
+const keyOptions = ['teamId', 'keyId', 'privateKey'] as const
 
 /**
  * Sign in with Apple: ID tokens; authorization codes with the team's key.
  *
  * Deviation: no discovery, its issuer changed overnight on 2025-06-11; both are taken. Truth values may be strings. The
  * user's name reaches the app once and unverified, so it is not part of the identity.
+ *
  * @throws errors.OptionInvalidError
  * @see https://developer.apple.com/documentation/signinwithapple/verifying-a-user
  */
 export function apple (options: AppleOptions): AppleProvider {
-  const given = configuration('apple', options, ['clientIds', ...KEY, ...ID_TOKEN_OPTIONS], ENDPOINTS)
-  const key = KEY.some(given.has)
-    ? readAppleKey(given.text('teamId'), given.text('keyId'), given.text('privateKey'))
-    : undefined
-  const { endpoints: { token, revoke, jwks }, nonce, replay } = given
-  const clientIds = given.list('clientIds')
-  const issuers = [HOST, 'https://account.apple.com']
-  const idTokens = idTokenProvider({
-    algorithms: ['RS256'],
-    issuers,
-    clientIds,
-    nonce,
-    replay,
-    keys: createKeySet(jwks)
+  const given = open(options, 'apple', ['clientIds', 'endpoints', ...keyOptions, ...idTokenOptions])
+  const { jwks, token, revoke } = given.read('endpoints', endpoints(defaults), defaults)
+  const clientIds = given.read('clientIds', list(text))
+  const team = keyOptions.some(given.has)
+    ? {
+        clientIds,
+        teamId: given.read('teamId', text),
+        keyId: given.read('keyId', text),
+        privateKey: given.read('privateKey', readPrivateKey)
+      }
+    : null
+  const provider = defineProvider({
+    ...readPolicies(given),
+    idToken: { algorithms: ['RS256'], issuers: [host, 'https://account.apple.com'], clientIds, keys: jwks },
+    ...(team !== null && { code: (grant, context) => exchangeAppleCode(token, team, grant, context) })
   })
-  return entering({
-    ...idTokens,
-    accepts: key === undefined ? ['id_token'] : ['id_token', 'authorization_code'],
-    async verify (grant, context): Promise<VerifiedIdentity & { providerTokens?: ProviderTokens }> {
-      if (grant.type !== 'authorization_code' || key === undefined) return await idTokens.verify(grant, context)
-      const answer = await exchangeAppleCode(token, key, clientIds, grant, context)
-      const idToken = textOrNull(answer.id_token)
-      if (idToken === null) throw new errors.ProviderUnavailableError('token endpoint: no ID token')
-      const identity = await idTokens.verify({ ...grant, type: 'id_token', token: idToken }, context)
-      const refreshToken = textOrNull(answer.refresh_token)
-      return refreshToken === null
-        ? identity
-        : Object.defineProperty(identity, 'providerTokens', { value: Object.freeze({ refreshToken }) })
-    },
+  return {
+    ...provider,
     async revoke (refreshToken) {
-      if (key === undefined) throw new errors.OptionInvalidError('apple.revoke needs teamId, keyId and privateKey')
-      await revokeAppleToken(revoke, key, clientIds, refreshToken)
+      if (team === null) throw new errors.OptionInvalidError('apple.revoke needs teamId, keyId and privateKey')
+      await revokeAppleToken(revoke, team, refreshToken)
     }
-  })
+  }
 }

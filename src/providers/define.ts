@@ -1,10 +1,251 @@
-import { entersByItself } from '../deadline.js'
-import type { IdentityProvider } from '../identity.js'
+import { entersByItself, server, type Asking } from '../deadline.js'
+import { errors } from '../errors.js'
+import { requireDispatch } from '../http/client.js'
+import { asymmetricAlgorithms, createKeySet, type KeySet } from '../http/key-set.js'
+import type {
+  AuthorizationGrant,
+  GrantType,
+  IdentityProvider,
+  NoncePolicy,
+  ReplayPolicy,
+  VerifiedIdentity
+} from '../identity.js'
+import { callback, endpointUrl, list, oneOf, open, text, type Given, type Reader } from '../options/values.js'
+import { isObject } from '../strict-json.js'
+import {
+  authorizationUrl,
+  checkIssuer,
+  exchangeCode,
+  isOpenid,
+  requireClient,
+  requireRedirect,
+  serverOf,
+  type RedirectClient,
+  type TokenClient,
+  type Tokens
+} from './code-flow.js'
+import { verifyIdToken, type IdTokenRules, type ResolvedRules } from './id-token.js'
 
-/** A provider that asks by way of src/http only, which enters before it asks. */
-export function entering<Provider extends IdentityProvider> (provider: Provider): Provider {
+/** Options that every provider of ID tokens takes. */
+export interface IdTokenOptions {
+  /**
+   * `required`: only a nonce that this server issued, once. `if-present`: a nonce that the app posts must be the
+   * token's.
+   * @default 'if-present'
+   */
+  nonce?: NoncePolicy
+  /**
+   * `refuse`: an ID token makes one login.
+   * @default 'allow'
+   */
+  replay?: ReplayPolicy
+}
+
+/** What a provider declares: its ID tokens, or its check of access tokens, or both. */
+export interface ProviderDefinition extends IdTokenOptions {
+  readonly idToken?: IdTokenRules
+  /**
+   * Asks the provider whose an access token is, and first of all whether it was issued to this app.
+   * Throws errors.GrantRejectedError for a no, errors.ProviderUnavailableError where nobody can tell.
+   */
+  readonly accessToken?: (token: string, context: Asking) => Promise<VerifiedIdentity>
+  /** Where codes are exchanged that apps post, or what exchanges them. */
+  readonly code?: TokenClient | ((grant: AuthorizationGrant, context: Asking) => Promise<Tokens>)
+  /** Logins by redirect. */
+  readonly redirect?: RedirectClient | null
+}
+
+/**
+ * A provider of your own, of the same make as those of this package: what it declares is checked, cheap checks first,
+ * and nonces, replays, key sets, outages, overload and logins by redirect are seen to.
+ *
+ * @example
+ * ```ts
+ * import { errors } from 'fastify-token-exchange'
+ * import { defineProvider } from 'fastify-token-exchange/providers'
+ *
+ * const acme = defineProvider({
+ *   idToken: {
+ *     issuers: ['https://login.acme.example'],
+ *     clientIds: ['todo-ios', 'todo-android'],
+ *     algorithms: ['RS256'],
+ *     keys: 'https://login.acme.example/keys'
+ *   }
+ * })
+ *
+ * const vault = defineProvider({
+ *   async accessToken (token, { signal }) {
+ *     const headers = { authorization: `Bearer ${token}` }
+ *     const answer = await fetch('https://vault.example/token', { headers, signal })
+ *     if (answer.status === 401) throw new errors.GrantRejectedError('status 401')
+ *     if (!answer.ok) throw new errors.ProviderUnavailableError(`status ${answer.status}`)
+ *     const { userId, app } = Object(await answer.json())
+ *     // A token of another app, for the same person, must not open the door.
+ *     if (app !== 'todo') throw new errors.GrantRejectedError('app')
+ *     return { subject: userId, clientId: app }
+ *   }
+ * })
+ * ```
+ * @throws errors.OptionInvalidError
+ */
+export function defineProvider (definition: ProviderDefinition): IdentityProvider {
+  requireDispatch()
+  const provider = assemble(definition, readDefinition(definition))
   for (const method of [provider.verify, provider.authorizationUrl, provider.redeem]) {
     if (method !== undefined) Object.assign(method, { [entersByItself]: true })
   }
   return provider
+}
+
+interface Declared { rules: ResolvedRules | null, policies: Required<IdTokenOptions> }
+
+function readDefinition (definition: ProviderDefinition): Declared {
+  const given = open(definition, 'provider', ['idToken', 'accessToken', 'code', 'redirect', ...idTokenOptions])
+  if (!given.has('idToken') && !given.has('accessToken')) throw given.refuse('idToken', 'or accessToken is needed')
+  if (!given.has('idToken') && (given.has('nonce') || given.has('replay'))) {
+    throw given.refuse('nonce', 'and replay are for ID tokens')
+  }
+  given.read('accessToken', callback(isFunction), null)
+  if (given.has('code') && typeof definition.code !== 'function') given.read('code', requireClient)
+  if (given.has('redirect') && definition.redirect !== null) given.read('redirect', requireRedirect)
+  return { rules: given.read('idToken', rulesFor(definition.idToken), null), policies: readPolicies(given) }
+}
+
+function rulesFor (declared: IdTokenRules | undefined): Reader<ResolvedRules | null> {
+  return (value, path) => {
+    const given = open(value, path, [
+      'keys', 'algorithms', 'issuers', 'clientIds', 'members', 'nonceForms', 'check', 'identity'
+    ])
+    for (const name of ['check', 'identity'] as const) given.read(name, callback(isFunction), null)
+    return declared === undefined
+      ? null
+      : {
+          ...declared,
+          keys: given.read('keys', (keys, path) => isKeySet(keys) ? keys : createKeySet(endpointUrl(keys, path))),
+          algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms))),
+          issuers: typeof declared.issuers === 'function' ? declared.issuers : given.read('issuers', list(text)),
+          clientIds: given.read('clientIds', list(text))
+        }
+  }
+}
+
+function isFunction (value: unknown): value is () => unknown {
+  return typeof value === 'function'
+}
+
+function isKeySet (value: unknown): value is KeySet {
+  return isObject(value) && typeof value.key === 'function'
+}
+
+/** The names of {@link IdTokenOptions}. */
+export const idTokenOptions = ['nonce', 'replay'] as const
+
+export function readPolicies (given: Given<typeof idTokenOptions[number]>): Required<IdTokenOptions> {
+  return {
+    nonce: given.read('nonce', oneOf('if-present', 'required', 'off'), 'if-present'),
+    replay: given.read('replay', oneOf('allow', 'refuse'), 'allow')
+  }
+}
+
+/** Reads the option `endpoints` of a factory; the default of one without an address of its own is empty. */
+export function endpoints<const Name extends string> (
+  defaults: Readonly<Record<Name, string>>
+): Reader<Readonly<Record<Name, string>>> {
+  return (value, path) => {
+    const names = Object.keys(defaults)
+    const given = open(value, path, names)
+    const replaced = names.filter(given.has).map(name => [name, given.read(name, endpointUrl)])
+    return { ...defaults, ...Object.fromEntries(replaced) }
+  }
+}
+
+/** A configured base of addresses, to which paths are appended. */
+export function withoutSlash (url: string): string {
+  return url.endsWith('/') ? withoutSlash(url.slice(0, -1)) : url
+}
+
+function assemble (definition: ProviderDefinition, { rules, policies }: Declared): IdentityProvider {
+  const { accessToken, code, redirect } = definition
+  const identify = identifier(definition, policies)
+  return {
+    accepts: [
+      ...(accessToken !== undefined || takes(rules, 'access_token') ? ['access_token'] as const : []),
+      ...(takes(rules, 'id_token') ? ['id_token'] as const : []),
+      ...(code !== undefined ? ['authorization_code'] as const : [])
+    ],
+    ...(rules !== null && policies),
+    ...(redirect !== undefined && redirect !== null && redirection(redirect, rules, identify)),
+
+    async verify (grant, context: Asking) {
+      // Access tokens are opaque, as a rule, and have no dots.
+      const isJwt = accessToken === undefined || grant.type !== 'access_token' || grant.token.split('.').length === 3
+      if (takes(rules, grant.type) && isJwt) return await verifyIdToken(rules, policies.nonce, grant, context)
+      if (grant.type === 'access_token') return await identify({ ...noTokens, accessToken: grant.token }, null, context)
+      if (grant.type !== 'authorization_code' || code === undefined) throw new errors.GrantRejectedError('kind')
+      context[server]?.enter()
+      const tokens = typeof code === 'function' ? await code(grant, context) : await exchangeCode(code, grant, context)
+      return await identify(tokens, rules, context, grant.nonce)
+    }
+  }
+}
+
+/** Verifies whom tokens speak of: an ID token by its rules, else the access token by asking for it. */
+type Identify = (
+  tokens: Tokens,
+  rules: ResolvedRules | null,
+  context: Asking,
+  nonce?: string,
+  policy?: NoncePolicy
+) => Promise<VerifiedIdentity>
+
+function identifier ({ accessToken: check }: ProviderDefinition, policies: Required<IdTokenOptions>): Identify {
+  return async ({ idToken, accessToken, refreshToken }, rules, context, nonce, policy = policies.nonce) => {
+    const identity = rules === null
+      ? await ask(accessToken, context)
+      : await verifyIdToken(rules, policy, { token: present(idToken, 'ID token'), ...(nonce && { nonce }) }, context)
+    return refreshToken === null
+      ? identity
+      : Object.defineProperty({ ...identity }, 'providerTokens', { value: Object.freeze({ refreshToken }) })
+  }
+
+  async function ask (accessToken: string | null, context: Asking): Promise<VerifiedIdentity> {
+    if (check === undefined) throw new errors.GrantRejectedError('kind')
+    if (policies.nonce === 'required') throw new errors.GrantRejectedError('this kind of grant carries no nonce')
+    context[server]?.enter()
+    return await check(present(accessToken, 'access token'), context)
+  }
+}
+
+function redirection (
+  redirect: RedirectClient,
+  rules: ResolvedRules | null,
+  identify: Identify
+): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> {
+  // Whatever an app may do: this nonce is ours, as this server sent it.
+  const ours = rules !== null && isOpenid(redirect.scope)
+    ? { ...rules, clientIds: [redirect.clientId], nonceForms: ['raw'] as const }
+    : null
+  return {
+    async authorizationUrl (request, context = { signal: new AbortController().signal }) {
+      return authorizationUrl(redirect, await serverOf(redirect, context), request)
+    },
+
+    async redeem (answer, context) {
+      const server = await serverOf(redirect, context)
+      checkIssuer(server, answer)
+      const tokens = await exchangeCode({ ...redirect, ...server }, { ...answer, token: answer.code }, context)
+      return await identify(tokens, ours, context, answer.nonce, 'required')
+    }
+  }
+}
+
+const noTokens: Tokens = { accessToken: null, idToken: null, refreshToken: null }
+
+function takes (rules: ResolvedRules | null, type: GrantType): rules is ResolvedRules {
+  return rules !== null && (rules.members ?? ['id_token']).includes(type)
+}
+
+function present (token: string | null, name: string): string {
+  if (token === null) throw new errors.ProviderUnavailableError(`token endpoint: no ${name}`)
+  return token
 }

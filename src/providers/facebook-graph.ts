@@ -1,12 +1,9 @@
 import { createHmac } from 'node:crypto'
 import { codeOf, errors } from '../errors.js'
-import type { NoncePolicy, VerifiedIdentity, VerifyContext } from '../identity.js'
+import type { VerifiedIdentity, VerifyContext } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../strict-json.js'
-import { codeFlow } from '../redirect/code-flow.js'
-import { refuseWithoutNonce } from './nonce.js'
 import { exactId, textOrNull } from './openid-claims.js'
-import type { RedirectSettings } from './redirect.js'
 
 /** One Facebook app, as the Graph API knows it. */
 export interface GraphApp { graph: string, appId: string, appSecret: string }
@@ -15,7 +12,7 @@ export interface GraphApp { graph: string, appId: string, appSecret: string }
 const form = /^[!-~]{1,4096}$/
 
 /** What Facebook says at the moment, not of the token: "wait and retry" in its table of codes, and rate limits. */
-const PASSING_ERRORS: readonly unknown[] = [1, 2, 4, 17, 341, 613]
+const passingErrors: readonly unknown[] = [1, 2, 4, 17, 341, 613]
 
 /**
  * Verifies a classic user access token.
@@ -48,33 +45,8 @@ export async function verifyClassicToken (
   }
 }
 
-/**
- * Login by redirect: the classic token that the code is good for is verified like one that an app posts.
- *
- * @see https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow
- */
-export function graphLogin (
-  app: GraphApp,
-  redirect: RedirectSettings,
-  endpoints: { authorize: string, token: string },
-  nonce: NoncePolicy
-): ReturnType<typeof codeFlow> {
-  const server = {
-    issuer: 'https://www.facebook.com',
-    authorizationEndpoint: endpoints.authorize,
-    tokenEndpoint: endpoints.token || `${app.graph}/oauth/access_token`
-  }
-  return codeFlow(
-    { ...redirect, openid: false, server: async () => server, readError },
-    async ({ accessToken }, context) => {
-      refuseWithoutNonce(nonce)
-      return await verifyClassicToken(app, accessToken, context)
-    }
-  )
-}
-
 /** The Graph's own form of error: of a token endpoint, all that is not passing is about the code. */
-function readError ({ error }: JsonObject): string | null {
+export function readGraphError ({ error }: JsonObject): string | null {
   if (!isObject(error)) return typeof error === 'string' ? error : null
   if (codeOf(refusal(error)) === errors.GrantRejectedError.code) return 'invalid_grant'
   return 'temporarily_unavailable'
@@ -137,7 +109,7 @@ function refusal ({ code, message, is_transient: isTransient }: JsonObject): Err
   }
   // A number, and nothing else that the log would repeat.
   const reason = `error ${typeof code === 'number' ? code : 'without a code'}`
-  const isPassing = isTransient === true || PASSING_ERRORS.includes(code)
+  const isPassing = isTransient === true || passingErrors.includes(code)
   return isPassing ? new errors.ProviderUnavailableError(reason) : new errors.GrantRejectedError(reason)
 }
 

@@ -1,22 +1,21 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider } from '../identity.js'
-import { createKeySet } from '../http/key-set.js'
-import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
-import { idTokenProvider, withRedirect } from './id-token-provider.js'
-import { readRedirect, type RedirectOptions } from './redirect.js'
+import { list, open, text } from '../options/values.js'
+import { readRedirect, type RedirectOptions } from './code-flow.js'
+import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
 
 export interface GoogleOptions extends IdTokenOptions {
   /** The client ids of iOS, Android and web together. */
   clientIds: readonly string[]
   /** The Google Workspace domain that users must belong to, as in the claim `hd`. */
   hostedDomain?: string
-  /** @default { jwks: 'https://www.googleapis.com/oauth2/v3/certs', authorize: 'https://accounts.google.com/o/oauth2/v2/auth', token: 'https://oauth2.googleapis.com/token' } */
+  /** @default Google's own */
   endpoints?: { jwks?: string, authorize?: string, token?: string }
   /** Logins by redirect, with a web client. `scope` @default 'openid email profile' */
   redirect?: RedirectOptions & { clientSecret: string }
 }
 
-const ENDPOINTS = {
+const defaults = {
   jwks: 'https://www.googleapis.com/oauth2/v3/certs',
   authorize: 'https://accounts.google.com/o/oauth2/v2/auth',
   token: 'https://oauth2.googleapis.com/token'
@@ -32,36 +31,27 @@ const ENDPOINTS = {
  * @see https://developers.google.com/identity/gsi/web/guides/verify-google-id-token
  */
 export function google (options: GoogleOptions): IdentityProvider {
-  const given = configuration(
-    'google',
-    options,
-    ['clientIds', 'hostedDomain', 'redirect', ...ID_TOKEN_OPTIONS],
-    ENDPOINTS
-  )
-  const hostedDomain = given.has('hostedDomain') ? given.text('hostedDomain') : undefined
-  const clientIds = given.list('clientIds')
-  const redirect = readRedirect('google', options.redirect, {
-    clientIds,
-    secret: 'required',
-    scope: 'openid email profile',
-    openid: true
-  })
+  const given = open(options, 'google', ['clientIds', 'hostedDomain', 'endpoints', 'redirect', ...idTokenOptions])
+  const { jwks, authorize, token } = given.read('endpoints', endpoints(defaults), defaults)
+  const clientIds = given.read('clientIds', list(text))
+  const hostedDomain = given.read('hostedDomain', text, null)
   const server = {
     issuer: 'https://accounts.google.com',
-    authorizationEndpoint: given.endpoints.authorize,
-    tokenEndpoint: given.endpoints.token
+    authorizationEndpoint: authorize,
+    tokenEndpoint: token
   }
-  const idTokens = idTokenProvider({
-    algorithms: ['RS256'],
-    issuers: ['https://accounts.google.com', 'accounts.google.com'],
-    clientIds,
-    nonce: given.nonce,
-    replay: given.replay,
-    keys: createKeySet(given.endpoints.jwks),
-    check: claims => {
-      // The claim, never the domain of the e-mail address: that one anybody may register at Google.
-      if (hostedDomain !== undefined && claims.hd !== hostedDomain) throw new errors.GrantRejectedError('hd')
-    }
+  return defineProvider({
+    ...readPolicies(given),
+    idToken: {
+      algorithms: ['RS256'],
+      issuers: ['https://accounts.google.com', 'accounts.google.com'],
+      clientIds,
+      keys: jwks,
+      check ({ hd }) {
+        // The claim, never the domain of the e-mail address: that one anybody may register at Google.
+        if (hostedDomain !== null && hd !== hostedDomain) throw new errors.GrantRejectedError('hd')
+      }
+    },
+    redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'required' }), null)
   })
-  return withRedirect(idTokens, redirect, async () => server)
 }

@@ -1,33 +1,41 @@
+import { constants, createHash, verify, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
 import { errors } from '../errors.js'
-import type { AuthorizationGrant, NoncePolicy, VerifyContext } from '../identity.js'
+import type { KeySet } from '../http/key-set.js'
+import { isId, type AuthorizationGrant, type GrantType, type NoncePolicy, type VerifyContext } from '../identity.js'
 import { decodeUtf8, isObject, parseJson, type JsonObject } from '../strict-json.js'
-import type { KeySet, PublishedKey } from '../http/key-set.js'
-import { isSignedBy } from './jws-signature.js'
-import { checkNonce, type NonceForm } from './nonce.js'
+import { standardIdentity, toBoolean, type StandardIdentity } from './openid-claims.js'
 
 /** What a provider declares of its ID tokens. Everything that is named here is checked. */
 export interface IdTokenRules {
-  keys: KeySet
+  /** The address of the key set (RFC 7517, 5) that signs them; or a set that finds its keys elsewhere. */
+  readonly keys: string | KeySet
   /** Never the token's choice (RFC 8725, 3.1). */
-  algorithms: readonly string[]
+  readonly algorithms: readonly string[]
   /** The exact issuers; or the one that belongs to these claims, for a provider of many issuers. */
-  issuers: readonly string[] | ((claims: JsonObject) => string)
-  clientIds: readonly string[]
-  nonce: NoncePolicy
-  nonceForms?: readonly NonceForm[]
+  readonly issuers: readonly string[] | ((claims: JsonObject) => string)
+  /** Whom they may be issued to: the ids of all your apps there. */
+  readonly clientIds: readonly string[]
+  /** Members of a login that may carry one. @default ['id_token'] */
+  readonly members?: readonly GrantType[]
+  /** How the provider's SDKs put an app's nonce into the token. @default ['raw', 'sha256'] */
+  readonly nonceForms?: ReadonlyArray<'raw' | 'sha256'>
   /** What this provider has beyond the rules of all. Throws errors.GrantRejectedError. */
-  check?: (claims: JsonObject, key: PublishedKey) => void
+  readonly check?: (claims: JsonObject, jwk: JsonObject) => void
+  /** What differs from OpenID Connect in what the claims say. */
+  readonly identity?: (standard: StandardIdentity) => StandardIdentity
 }
 
-/** Verified claims, and which of our client ids they were issued to. */
-export interface VerifiedIdToken { claims: JsonObject, clientId: string }
+/** With its keys at hand. */
+export type ResolvedRules = IdTokenRules & { readonly keys: KeySet }
 
-const MAX_LENGTH = 16 * 1024
-const TOLERANCE = 30
-const MAX_AGE = 24 * 3600
+const longestToken = 16 * 1024
 const deepestNesting = 32
+/** Seconds that clocks may differ. */
+const tolerance = 30
+const longestAge = 24 * 3600
 // Each changes what is signed or how it is read; no provider uses one.
-const REFUSED_HEADERS = ['crit', 'b64', 'zip']
+const refusedHeaders = ['crit', 'b64', 'zip']
 
 /**
  * Verifies an ID token (OpenID Connect Core, 3.1.3.7; RFC 8725) against declared rules, cheap checks first.
@@ -36,23 +44,26 @@ const REFUSED_HEADERS = ['crit', 'b64', 'zip']
  * @throws errors.ProviderUnavailableError when the provider's keys cannot be had
  */
 export async function verifyIdToken (
-  rules: IdTokenRules,
-  { token, nonce }: AuthorizationGrant,
+  rules: ResolvedRules,
+  policy: NoncePolicy,
+  { token, nonce }: Pick<AuthorizationGrant, 'token' | 'nonce'>,
   context: VerifyContext
-): Promise<VerifiedIdToken> {
-  const { header, payload } = decode(token)
+): Promise<StandardIdentity> {
+  const [header, payload] = decode(token)
   const { algorithm, kid } = readHeader(header, rules.algorithms)
-  const { plain, claims } = readClaims(payload)
+  const { plain, exact } = parsePart(payload)
   checkKind(plain)
   checkIssuer(plain, rules.issuers)
   const clientId = matchAudience(plain, rules.clientIds)
-  checkSubject(plain)
+  if (!isId(plain.sub)) throw rejected('sub')
   checkTimes(plain)
-  checkNonce(rules.nonce, rules.nonceForms ?? ['raw', 'sha256'], nonce, plain)
-  const key = await rules.keys.key(kid, algorithm, context)
-  if (!(await isSignedBy(key.publicKey, algorithm, token))) throw rejected('signature')
-  rules.check?.(plain, key)
-  return { claims, clientId }
+  checkNonce(policy, rules.nonceForms, nonce, plain)
+  const found = rules.keys.key(kid, algorithm, context)
+  const { publicKey, jwk } = found instanceof Promise ? await found : found
+  if (!(await isSignedBy(publicKey, algorithm, token))) throw rejected('signature')
+  rules.check?.(plain, jwk)
+  const identity = standardIdentity(exact, clientId)
+  return rules.identity?.(identity) ?? identity
 }
 
 function rejected (reason: string): Error {
@@ -60,8 +71,8 @@ function rejected (reason: string): Error {
 }
 
 /** RFC 7515, 7.1: three parts of base64url, in the one spelling that the bytes have. */
-function decode (token: string): { header: Buffer, payload: Buffer } {
-  if (token.length > MAX_LENGTH) throw rejected('too long')
+function decode (token: string): [header: Buffer, payload: Buffer] {
+  if (token.length > longestToken) throw rejected('too long')
   const [header, payload, signature, ...more] = token.split('.').map(part => {
     const bytes = Buffer.from(part, 'base64url')
     if (part === '' || bytes.toString('base64url') !== part) throw rejected('form')
@@ -70,7 +81,7 @@ function decode (token: string): { header: Buffer, payload: Buffer } {
   if (header === undefined || payload === undefined || signature === undefined || more.length > 0) {
     throw rejected('form')
   }
-  return { header, payload }
+  return [header, payload]
 }
 
 function parsePart (bytes: Buffer): { plain: JsonObject, exact: JsonObject } {
@@ -86,19 +97,14 @@ function readHeader (bytes: Buffer, algorithms: readonly string[]): { algorithm:
   if (typeof alg !== 'string' || !algorithms.includes(alg)) throw rejected('alg')
   // RFC 8725, 3.11: a logout token or an access token of the same issuer is not an ID token.
   if (typ !== undefined && !(typeof typ === 'string' && typ.toUpperCase() === 'JWT')) throw rejected('typ')
-  if (REFUSED_HEADERS.some(name => others[name] !== undefined)) throw rejected('crit')
+  if (refusedHeaders.some(name => others[name] !== undefined)) throw rejected('crit')
   if (typeof kid !== 'string' || kid === '') throw rejected('kid')
   return { algorithm: alg, kid }
 }
 
-function readClaims (bytes: Buffer): { plain: JsonObject, claims: JsonObject } {
-  const { plain, exact } = parsePart(bytes)
-  return { plain, claims: exact }
-}
-
 /**
- * OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6: a logout token has the issuer, the audience and the keys of an ID
- * token, and a `typ` of its own is only recommended. Its `events` claim is what it is known by.
+ * OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6: a logout token has the issuer, the audience and the keys of an
+ * ID token, and a `typ` of its own is only recommended. Its `events` claim is what it is known by.
  */
 function checkKind ({ events }: JsonObject): void {
   if (events !== undefined) throw rejected('events')
@@ -113,23 +119,83 @@ function matchAudience ({ aud, azp }: JsonObject, clientIds: readonly string[]):
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
   const clientId = clientIds.find(id => audiences.includes(id))
   if (clientId === undefined || !audiences.every(audience => typeof audience === 'string')) throw rejected('aud')
-  if (audiences.length > 1 && azp !== undefined && !(typeof azp === 'string' && clientIds.includes(azp))) {
-    throw rejected('azp')
-  }
+  const isOurs = azp === undefined || (typeof azp === 'string' && clientIds.includes(azp))
+  if (audiences.length > 1 && !isOurs) throw rejected('azp')
   return clientId
-}
-
-function checkSubject ({ sub }: JsonObject): void {
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw rejected('sub')
 }
 
 function checkTimes ({ exp, iat, nbf }: JsonObject): void {
   const now = Date.now() / 1000
-  if (!isTime(exp) || exp <= now - TOLERANCE) throw rejected('exp')
-  if (!isTime(iat) || iat > now + TOLERANCE || iat < now - MAX_AGE - TOLERANCE) throw rejected('iat')
-  if (nbf !== undefined && (!isTime(nbf) || nbf > now + TOLERANCE)) throw rejected('nbf')
+  if (!isTime(exp) || exp <= now - tolerance) throw rejected('exp')
+  if (!isTime(iat) || iat > now + tolerance || iat < now - longestAge - tolerance) throw rejected('iat')
+  if (nbf !== undefined && (!isTime(nbf) || nbf > now + tolerance)) throw rejected('nbf')
 }
 
 function isTime (value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value)
+}
+
+/**
+ * Compares the nonce that the app posted with the token's (OpenID Connect Core, 3.1.3.7, 11). Whether this server
+ * issued it, and that it is used once, is seen to where the login ends.
+ */
+function checkNonce (
+  policy: NoncePolicy,
+  forms: IdTokenRules['nonceForms'],
+  posted: string | undefined,
+  claims: JsonObject
+): void {
+  if (policy === 'off') return
+  if (posted === undefined) {
+    if (policy === 'required') throw rejected('nonce missing')
+    return
+  }
+  // Apple: "nonce_supported: false" is a platform that drops the nonce; nothing is then bound to what the app posted.
+  const isDropped = claims.nonce === undefined && toBoolean(claims.nonce_supported) === false
+  if (isDropped && policy === 'if-present') return
+  if (!isNonce(claims.nonce, posted, forms)) throw rejected('nonce')
+}
+
+function isNonce (claimed: unknown, posted: string, forms: IdTokenRules['nonceForms'] = ['raw', 'sha256']): boolean {
+  if (posted === '') return false
+  if (forms.includes('raw') && claimed === posted) return true
+  if (!forms.includes('sha256')) return false
+  const hash = createHash('sha256').update(posted).digest()
+  return claimed === hash.toString('hex') || claimed === hash.toString('base64url')
+}
+
+type Scheme = { hash: string | null } & (
+  { padding: number, saltLength?: number } | { dsaEncoding: 'ieee-p1363' } | object
+)
+
+/** RFC 7518, 3.3 to 3.5 and RFC 8037, 3.1, in OpenSSL's words. */
+const schemes: ReadonlyMap<string, Scheme> = new Map([
+  ...['256', '384', '512'].flatMap((bits): Array<[string, Scheme]> => [
+    [`RS${bits}`, { hash: `sha${bits}`, padding: constants.RSA_PKCS1_PADDING }],
+    [
+      `PS${bits}`,
+      { hash: `sha${bits}`, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    ],
+    [`ES${bits}`, { hash: `sha${bits}`, dsaEncoding: 'ieee-p1363' }]
+  ]),
+  ['EdDSA', { hash: null }]
+])
+
+const verifyInPool = promisify(verify)
+
+/**
+ * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. In the thread pool, as jose does it, but
+ * without WebCrypto, whose way there costs the event loop as much as the check itself.
+ */
+export async function isSignedBy (publicKey: KeyObject, algorithm: string, jws: string): Promise<boolean> {
+  const scheme = schemes.get(algorithm)
+  if (scheme === undefined) return false
+  const { hash, ...how } = scheme
+  const end = jws.lastIndexOf('.')
+  return await verifyInPool(
+    hash,
+    Buffer.from(jws.slice(0, end), 'latin1'),
+    { key: publicKey, ...how },
+    Buffer.from(jws.slice(end + 1), 'base64url')
+  )
 }

@@ -1,13 +1,11 @@
 import { errors } from '../errors.js'
-import type { IdentityProvider } from '../identity.js'
-import { discover } from '../http/discovery.js'
-import { endpointUrl } from '../http/endpoint.js'
-import { ASYMMETRIC_ALGORITHMS, createKeySet } from '../http/key-set.js'
-import { configuration, ID_TOKEN_OPTIONS, type IdTokenOptions } from './configuration.js'
-import { idTokenProvider, standardIdentity, withRedirect } from './id-token-provider.js'
-import { chosenSubject } from './openid-claims.js'
-import { authorizationServer } from './openid-server.js'
-import { readRedirect, type RedirectOptions } from './redirect.js'
+import { discover, type Discovery } from '../http/discovery.js'
+import { asymmetricAlgorithms } from '../http/key-set.js'
+import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
+import type { JsonObject } from '../strict-json.js'
+import { callback, endpointUrl, list, oneOf, open, text } from '../options/values.js'
+import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
+import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
 
 export interface OidcOptions extends IdTokenOptions {
   /** Exactly as in the tokens' `iss`; https (http for loopback hosts only). */
@@ -17,12 +15,17 @@ export interface OidcOptions extends IdTokenOptions {
   /** Asymmetric ones only. @default ['RS256', 'ES256', 'PS256', 'EdDSA'] */
   algorithms?: readonly string[]
   /** The user's stable id. @default the claim `sub` */
-  subject?: (claims: Readonly<Record<string, unknown>>) => string
+  subject?: ChosenSubject
   /** @default those of the issuer's discovery document */
   endpoints?: { jwks?: string, authorize?: string, token?: string }
   /** Logins by redirect; without a secret as a public client. `scope` @default 'openid email profile' */
   redirect?: RedirectOptions
 }
+
+type ChosenSubject = (claims: Readonly<Record<string, unknown>>) => string
+
+const usual = ['RS256', 'ES256', 'PS256', 'EdDSA']
+const discovered = { jwks: '', authorize: '', token: '' }
 
 /**
  * Any issuer of OpenID Connect: ID tokens.
@@ -31,42 +34,63 @@ export interface OidcOptions extends IdTokenOptions {
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
  */
 export function oidc (options: OidcOptions): IdentityProvider {
-  const given = configuration(
-    'oidc',
-    options,
-    ['issuer', 'clientIds', 'algorithms', 'subject', 'redirect', ...ID_TOKEN_OPTIONS],
-    { jwks: '', authorize: '', token: '' }
-  )
-  const issuer = endpointUrl(given.text('issuer'), 'oidc.issuer')
-  const algorithms = given.has('algorithms') ? given.list('algorithms') : ['RS256', 'ES256', 'PS256', 'EdDSA']
-  if (!algorithms.every(name => ASYMMETRIC_ALGORITHMS.includes(name))) {
-    throw new errors.OptionInvalidError('oidc.algorithms must be asymmetric ones')
-  }
-  const { subject } = options
-  if (subject !== undefined && typeof subject !== 'function') {
-    throw new errors.OptionInvalidError('oidc.subject must be a function')
-  }
-  const clientIds = given.list('clientIds')
-  const redirect = readRedirect('oidc', options.redirect, {
-    clientIds,
-    secret: 'optional',
-    scope: 'openid email profile',
-    openid: true
-  })
+  const given = open(options, 'oidc', [
+    'issuer', 'clientIds', 'algorithms', 'subject', 'endpoints', 'redirect', ...idTokenOptions
+  ])
+  const issuer = given.read('issuer', endpointUrl)
+  const clientIds = given.read('clientIds', list(text))
+  const subject = given.read('subject', callback(isChosenSubject), null)
+  const pinned = given.read('endpoints', endpoints(discovered), discovered)
   const discovery = discover(issuer)
-  const idTokens = idTokenProvider({
-    algorithms,
-    issuers: [issuer],
-    clientIds,
-    nonce: given.nonce,
-    replay: given.replay,
-    keys: given.endpoints.jwks === '' ? discovery.keys : createKeySet(given.endpoints.jwks),
-    identity: token => ({
-      ...standardIdentity(token),
-      ...(subject !== undefined && { subject: chosenSubject(subject, token.claims) })
-    })
+  const server = (context: VerifyContext) => authorizationServer(issuer, pinned, discovery, context)
+  return defineProvider({
+    ...readPolicies(given),
+    idToken: {
+      algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms)), usual),
+      issuers: [issuer],
+      clientIds,
+      keys: pinned.jwks || discovery.keys,
+      ...(subject !== null && { identity: standard => ({ ...standard, subject: chosen(subject, standard.claims) }) })
+    },
+    redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'optional' }), null)
   })
-  return withRedirect(idTokens, redirect, context =>
-    authorizationServer({ issuer, algorithms, discovery, endpoints: given.endpoints }, context)
-  )
+}
+
+function isChosenSubject (value: unknown): value is ChosenSubject {
+  return typeof value === 'function'
+}
+
+/** The stable id that the application's own rule finds in verified claims. */
+function chosen (subject: ChosenSubject, claims: JsonObject): string {
+  try {
+    const id: unknown = subject(claims)
+    if (isId(id)) return id
+  } catch (cause) {
+    throw new errors.GrantRejectedError('subject', { cause })
+  }
+  throw new errors.GrantRejectedError('subject')
+}
+
+/** Nothing is discovered where both endpoints are configured. */
+async function authorizationServer (
+  issuer: string,
+  { authorize, token }: Readonly<typeof discovered>,
+  discovery: Discovery,
+  context: VerifyContext
+): Promise<AuthorizationServer> {
+  if (authorize !== '' && token !== '') {
+    return { issuer, authorizationEndpoint: authorize, tokenEndpoint: token, secretIn: 'basic' }
+  }
+  const { document, endpoint } = await discovery.metadata(context)
+  const methods: unknown = document.token_endpoint_auth_methods_supported
+  // OpenID Connect Discovery, 3: without a list it is client_secret_basic.
+  const isPostOnly =
+    Array.isArray(methods) && methods.includes('client_secret_post') && !methods.includes('client_secret_basic')
+  return {
+    issuer,
+    authorizationEndpoint: authorize || endpoint('authorization_endpoint'),
+    tokenEndpoint: token || endpoint('token_endpoint'),
+    secretIn: isPostOnly ? 'post' : 'basic',
+    namesIssuer: document.authorization_response_iss_parameter_supported === true
+  }
 }

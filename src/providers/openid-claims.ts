@@ -1,6 +1,8 @@
-import { errors } from '../errors.js'
 import type { VerifiedIdentity } from '../identity.js'
 import type { JsonObject } from '../strict-json.js'
+
+/** What the standard claims of OpenID Connect Core, 5.1, say of a user; all of them in `claims`. */
+export type StandardIdentity = VerifiedIdentity & { claims: JsonObject }
 
 /** A truth value as providers write it: `true`, `"true"`, `"1"`, 1 (Apple and Microsoft send strings). Else unknown. */
 export function toBoolean (value: unknown): boolean | 'unknown' {
@@ -19,9 +21,15 @@ export function exactId (value: unknown): string | null {
   return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : textOrNull(value)
 }
 
-/** The standard claims of OpenID Connect Core, 5.1, as far as an identity has a place for them. */
-export function standardProfile (claims: JsonObject): Omit<VerifiedIdentity, 'subject' | 'clientId'> {
+/** An identity of verified claims. @param subject of a provider that says it elsewhere */
+export function standardIdentity (
+  claims: JsonObject,
+  clientId: string,
+  subject = String(claims.sub)
+): StandardIdentity {
   return {
+    subject,
+    clientId,
     email: textOrNull(claims.email),
     emailVerified: toBoolean(claims.email_verified),
     name: textOrNull(claims.name),
@@ -29,15 +37,4 @@ export function standardProfile (claims: JsonObject): Omit<VerifiedIdentity, 'su
     locale: textOrNull(claims.locale),
     claims
   }
-}
-
-/** The stable id that the application's own rule finds in verified claims. @throws errors.GrantRejectedError when it finds none */
-export function chosenSubject (subject: (claims: JsonObject) => string, claims: JsonObject): string {
-  try {
-    const id: unknown = subject(claims)
-    if (typeof id === 'string' && id !== '' && id.length <= 255) return id
-  } catch (cause) {
-    throw new errors.GrantRejectedError('subject', { cause })
-  }
-  throw new errors.GrantRejectedError('subject')
 }

@@ -4,10 +4,11 @@ import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { mock } from 'node:test'
 import t from 'tap'
-import { requestJson } from '../../src/http/client.js'
+import { Dispatcher } from 'undici'
+import { requestJson, requireDispatch, wholeAnswer } from '../../src/http/client.js'
 import { fakeServer, json, raw, type Handler } from './fake-server.js'
 
-const UNAVAILABLE = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+const unavailable = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
 
 t.test('an answer is its status, headers and JSON, whatever its content type', async t => {
   const fake = await fakeServer(t, raw('{"id":1}', 200, { 'content-type': 'text/html', etag: '"1"' }))
@@ -46,7 +47,8 @@ t.test('integers beyond 2^53 keep every digit; what stands in a string stays as 
   const fake = await fakeServer(
     t,
     raw(
-      '{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],"c":"10158000000000000001 \\" 10158000000000000003"}'
+      '{"a":10158000000000000001,"b":[-90071992547409931,9007199254740991,1.5e300],' +
+        '"c":"10158000000000000001 \\" 10158000000000000003"}'
     )
   )
   t.strictSame((await requestJson(fake.url)).body, {
@@ -88,7 +90,7 @@ const junk: Record<string, Handler> = {
 for (const [name, answer] of Object.entries(junk)) {
   t.test(`${name} is no answer`, async t => {
     const fake = await fakeServer(t, answer)
-    await t.rejects(requestJson(fake.url), UNAVAILABLE)
+    await t.rejects(requestJson(fake.url), unavailable)
     t.equal(fake.calls.length, 1, 'and nothing else is called')
   })
 }
@@ -115,7 +117,7 @@ t.test('a stream of 400 MB is cut off after 512 KiB', async t => {
     more()
   })
   const before = process.memoryUsage().rss
-  await t.rejects(requestJson(fake.url), UNAVAILABLE)
+  await t.rejects(requestJson(fake.url), unavailable)
   t.ok(sent < 20_000_000, `${sent} bytes were sent`)
   t.ok(process.memoryUsage().rss - before < 60_000_000, 'memory')
 })
@@ -147,7 +149,7 @@ t.test('small refusals one after the other do not need a connection each', async
   for (const status of [302, 429, 503]) {
     const fake = await fakeServer(t, json({ error: 'busy' }, status))
     for (let call = 0; call < 10; call++) {
-      await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: `status ${status}` })
+      await t.rejects(requestJson(fake.url), { ...unavailable, reason: `status ${status}` })
     }
     // undici may take a second one where the first is just being freed.
     t.ok(fake.connections() <= 2, `${fake.connections()} connections`)
@@ -160,7 +162,7 @@ t.test('a refusal that is not over ends its connection', async t => {
     closed.push(once(response, 'close'))
     response.writeHead(503).write('on and')
   })
-  await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'status 503' })
+  await t.rejects(requestJson(fake.url), { ...unavailable, reason: 'status 503' })
   await Promise.all(closed)
 })
 
@@ -194,7 +196,7 @@ for (const [name, answer] of Object.entries(endless)) {
       setImmediate(() => controller.abort())
     })
     await t.rejects(requestJson(fake.url, { context: controller }), {
-      ...UNAVAILABLE,
+      ...unavailable,
       reason: 'aborted at the deadline'
     })
     t.equal(closed.length, 1)
@@ -208,7 +210,7 @@ t.test('without any signal a call ends after 5 s in all', async t => {
   const fake = await fakeServer(t, (_request, response) => {
     response.writeHead(200).write(' ', () => mock.timers.tick(5000))
   })
-  await t.rejects(requestJson(fake.url), { ...UNAVAILABLE, reason: 'aborted at the deadline' })
+  await t.rejects(requestJson(fake.url), { ...unavailable, reason: 'aborted at the deadline' })
 })
 
 t.test('within the caller\'s deadline an answer may take as long as it likes', async t => {
@@ -224,7 +226,7 @@ t.test('within the caller\'s deadline an answer may take as long as it likes', a
 
 t.test('an aborted signal makes no call', async t => {
   const fake = await fakeServer(t, json({}))
-  await t.rejects(requestJson(fake.url, { context: { signal: AbortSignal.abort() } }), UNAVAILABLE)
+  await t.rejects(requestJson(fake.url, { context: { signal: AbortSignal.abort() } }), unavailable)
   t.strictSame(fake.calls, [])
 })
 
@@ -235,8 +237,50 @@ t.test('the reason is a code without an address', async t => {
   const port = typeof address === 'object' ? address?.port : 0
   await new Promise(resolve => server.close(resolve))
   await t.rejects(requestJson(`http://127.0.0.1:${port}/path?secret=s`), {
-    ...UNAVAILABLE,
+    ...unavailable,
     reason: 'ECONNREFUSED',
     cause: undefined
   })
+})
+
+/** Every connection is taken: calls wait until `giveConnection` gives them one. */
+class Busy extends Dispatcher {
+  readonly waiting: Dispatcher.DispatchHandler[] = []
+
+  override dispatch (_request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    this.waiting.push(handler)
+    return false
+  }
+
+  /** The reasons for which the calls ended the connection that they got. */
+  giveConnection (): Error[] {
+    const reasons: Error[] = []
+    const connection = {
+      aborted: false,
+      paused: false,
+      reason: null,
+      pause () {},
+      resume () {},
+      abort (reason: Error) {
+        reasons.push(reason)
+      }
+    }
+    for (const handler of this.waiting) handler.onRequestStart?.(connection, {})
+    return reasons
+  }
+}
+
+t.test('a call that waits for a connection ends with the signal, and is not sent when it gets one', async t => {
+  const busy = new Busy()
+  const controller = new AbortController()
+  const reason = new Error('the deadline')
+  const answer = wholeAnswer(busy, { path: '/', method: 'GET' }, controller.signal)
+  controller.abort(reason)
+  await t.rejects(answer, reason)
+  t.strictSame(busy.giveConnection(), [reason])
+})
+
+t.test('a runtime whose undici cannot dispatch is told so', async t => {
+  t.throws(() => requireDispatch({}), { code: 'AUTH_ERR_OPTION_INVALID', message: /Bun/ })
+  t.doesNotThrow(() => requireDispatch())
 })

@@ -9,12 +9,12 @@ import { discover } from '../../src/http/discovery.js'
 import { fakeServer, json, raw } from './fake-server.js'
 import { issuerKey } from './issuer-keys.js'
 
-const REJECTED = { code: 'AUTH_ERR_GRANT_REJECTED' }
-const UNAVAILABLE = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
+const rejected = { code: 'AUTH_ERR_GRANT_REJECTED' }
+const unavailable = { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' }
 const signal = new AbortController().signal
 const nobody = new AbortController()
-const SECOND = 1000
-const HOUR = 3600 * SECOND
+const second = 1000
+const hour = 3600 * second
 
 const [one, two, weak, curve] = await Promise.all([
   issuerKey('one'), issuerKey('two'), issuerKey('weak'), issuerKey('curve', 'ES256')
@@ -37,7 +37,7 @@ function keysAt (url: string) {
 
 /** Waits for a fetch that runs behind: who misses a key joins it. */
 async function landed (t: Test, keys: ReturnType<typeof keysAt>): Promise<void> {
-  await t.rejects(keys.key('nobody', 'RS256', signal), REJECTED)
+  await t.rejects(keys.key('nobody', 'RS256', signal), rejected)
 }
 
 t.beforeEach(() => mock.timers.enable({ apis: ['Date'], now: 1_750_000_000_000 }))
@@ -51,7 +51,7 @@ t.test('keys are fetched once, by however many callers', async t => {
   )
   t.equal(fake.calls.length, 1)
   t.equal(found[0]?.publicKey, found[2]?.publicKey, 'and imported once')
-  mock.timers.tick(600 * SECOND - 1)
+  mock.timers.tick(600 * second - 1)
   await keys.key('one', 'RS256', signal)
   t.equal(fake.calls.length, 1, 'in ten minutes')
   mock.timers.tick(1)
@@ -66,7 +66,7 @@ t.test('a known key is there at once, whatever its age, and one fetch runs behin
   const key = await keys.key('one', 'RS256', nobody)
   t.strictSame(keys.key('one', 'RS256', nobody), key, 'in the same turn')
   const asked = new Promise<void>(resolve => { fake.answer = () => resolve() })
-  mock.timers.tick(24 * HOUR - 1)
+  mock.timers.tick(24 * hour - 1)
   for (let login = 0; login < 100; login++) t.strictSame(keys.key('one', 'RS256', nobody), key)
   await asked
   t.strictSame(keys.key('one', 'RS256', nobody), key, 'while the provider hangs')
@@ -101,7 +101,7 @@ t.test('who has to wait takes a place first, and nobody else does', async t => {
   release()
   await first
   t.equal((await ask('one')).jwk.kid, 'one', 'not for a key that is known')
-  mock.timers.tick(HOUR)
+  mock.timers.tick(hour)
   t.equal((await ask('one')).jwk.kid, 'one', 'however old')
 })
 
@@ -112,7 +112,7 @@ t.test('a rotated key is found at once, a withdrawn one is gone with the next re
   fake.answer = json({ keys: [two.jwk] })
   await keys.key('one', 'RS256', signal)
   await keys.key('two', 'RS256', signal)
-  await t.rejects(keys.key('one', 'RS256', signal), REJECTED)
+  await t.rejects(keys.key('one', 'RS256', signal), rejected)
   t.equal(fake.calls.length, 2, 'nobody looks for it again within 30 s')
 })
 
@@ -120,10 +120,10 @@ t.test('500 unknown kids cause one fetch, and one more 30 s later', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
   const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
-  for (let i = 0; i < 500; i++) await t.rejects(keys.key(`unknown-${i}`, 'RS256', signal), REJECTED)
+  for (let i = 0; i < 500; i++) await t.rejects(keys.key(`unknown-${i}`, 'RS256', signal), rejected)
   t.equal(fake.calls.length, 2)
-  mock.timers.tick(30 * SECOND)
-  await t.rejects(keys.key('unknown', 'RS256', signal), REJECTED)
+  mock.timers.tick(30 * second)
+  await t.rejects(keys.key('unknown', 'RS256', signal), rejected)
   t.equal(fake.calls.length, 3)
 })
 
@@ -133,8 +133,8 @@ t.test('500 unknown kids at a cold start cause one fetch', async t => {
   const results = await Promise.allSettled(
     Array.from({ length: 500 }, (_, i) => keys.key(`unknown-${i}`, 'RS256', signal))
   )
-  t.ok(results.every(result => result.status === 'rejected' && result.reason.code === REJECTED.code))
-  await t.rejects(keys.key('unknown', 'RS256', signal), REJECTED)
+  t.ok(results.every(result => result.status === 'rejected' && result.reason.code === rejected.code))
+  await t.rejects(keys.key('unknown', 'RS256', signal), rejected)
   t.equal(fake.calls.length, 1)
 })
 
@@ -142,10 +142,10 @@ t.test('failures are backed off 1, 2, 4 … 30 s', async t => {
   const fake = await fakeServer(t, json({}, 500))
   const keys = keysAt(fake.url)
   for (const [failures, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
-    await t.rejects(keys.key('one', 'RS256', signal), { ...UNAVAILABLE, reason: 'status 500' })
+    await t.rejects(keys.key('one', 'RS256', signal), { ...unavailable, reason: 'status 500' })
     t.equal(fake.calls.length, failures + 1)
-    mock.timers.tick(seconds * SECOND - 1)
-    await t.rejects(keys.key('one', 'RS256', signal), UNAVAILABLE)
+    mock.timers.tick(seconds * second - 1)
+    await t.rejects(keys.key('one', 'RS256', signal), unavailable)
     t.equal(fake.calls.length, failures + 1, `none within ${seconds} s`)
     mock.timers.tick(1)
   }
@@ -158,16 +158,16 @@ t.test('while the provider is down', async t => {
   const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
   fake.answer = request => { request.socket.destroy() }
-  await t.rejects(keys.key('two', 'RS256', signal), UNAVAILABLE, 'nobody can tell about an unknown kid')
-  await t.rejects(keys.key('two', 'RS256', signal), UNAVAILABLE)
+  await t.rejects(keys.key('two', 'RS256', signal), unavailable, 'nobody can tell about an unknown kid')
+  await t.rejects(keys.key('two', 'RS256', signal), unavailable)
   t.equal(fake.calls.length, 2)
-  for (let hour = 0; hour < 23; hour++) {
-    mock.timers.tick(HOUR)
+  for (let hours = 0; hours < 23; hours++) {
+    mock.timers.tick(hour)
     t.equal((await keys.key('one', 'RS256', signal)).jwk.kid, 'one', 'a known key is served for 24 hours')
   }
-  mock.timers.tick(HOUR)
-  await t.rejects(keys.key('one', 'RS256', signal), UNAVAILABLE, 'and no longer')
-  mock.timers.tick(30 * SECOND)
+  mock.timers.tick(hour)
+  await t.rejects(keys.key('one', 'RS256', signal), unavailable, 'and no longer')
+  mock.timers.tick(30 * second)
   fake.answer = json({ keys: [one.jwk] })
   await keys.key('one', 'RS256', signal)
 })
@@ -195,9 +195,9 @@ t.test('a caller waits as long as its own signal, and its end does not end the f
   ]
   await arrived
   hasty.abort()
-  await t.rejects(first, UNAVAILABLE)
+  await t.rejects(first, unavailable)
   closing.abort()
-  await t.rejects(third, UNAVAILABLE, 'nor does the close of another server')
+  await t.rejects(third, unavailable, 'nor does the close of another server')
   release()
   await second
   t.equal(fake.calls.length, 1)
@@ -209,7 +209,7 @@ t.test('a fetch that nobody has the patience for is still there for the next one
   const first = keys.key('one', 'RS256', hasty.signal, server.signal)
   await arrived
   hasty.abort()
-  await t.rejects(first, UNAVAILABLE)
+  await t.rejects(first, unavailable)
   const next = keys.key('one', 'RS256', signal, server.signal)
   release()
   await next
@@ -239,11 +239,11 @@ t.test('the close of the last server that wants a fetch ends it', async t => {
   ]
   const { ended } = await hang
   one.abort()
-  await t.rejects(first, UNAVAILABLE)
+  await t.rejects(first, unavailable)
   hasty.abort()
-  await t.rejects(third, UNAVAILABLE)
+  await t.rejects(third, unavailable)
   two.abort()
-  await t.rejects(second, UNAVAILABLE)
+  await t.rejects(second, unavailable)
   await ended
 })
 
@@ -257,14 +257,14 @@ t.test('the close of the server ends a fetch that runs behind a login, too', asy
   const server = new AbortController()
   await keys.key('one', 'RS256', signal, server.signal)
   fake.answer = hold
-  mock.timers.tick(HOUR)
+  mock.timers.tick(hour)
   await keys.key('one', 'RS256', signal, server.signal)
   const { ended } = await hang
   t.equal(getEventListeners(server.signal, 'abort').length, 1)
   server.abort()
   await ended
   await new Promise(setImmediate)
-  mock.timers.tick(HOUR)
+  mock.timers.tick(hour)
   await keys.key('one', 'RS256', signal, server.signal)
   await new Promise(setImmediate)
   t.equal(fake.calls.length, 2, 'and it begins no other')
@@ -275,7 +275,7 @@ t.test('an ETag is used', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }, 200, { etag: '"v1"' }))
   const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
-  mock.timers.tick(HOUR)
+  mock.timers.tick(hour)
   fake.answer = raw('', 304)
   await keys.key('one', 'RS256', signal)
   await landed(t, keys)
@@ -299,7 +299,7 @@ const failed = {
 for (const [name, answer] of Object.entries(failed)) {
   t.test(`${name} is a failed fetch`, async t => {
     const fake = await fakeServer(t, answer)
-    await t.rejects(keysAt(fake.url).key('one', 'RS256', signal), UNAVAILABLE)
+    await t.rejects(keysAt(fake.url).key('one', 'RS256', signal), unavailable)
   })
 }
 
@@ -307,7 +307,7 @@ t.test('after a failed fetch the older keys stay', async t => {
   const fake = await fakeServer(t, json({ keys: [one.jwk] }))
   const keys = keysAt(fake.url)
   await keys.key('one', 'RS256', signal)
-  mock.timers.tick(HOUR)
+  mock.timers.tick(hour)
   fake.answer = failed['a duplicate kid']
   await keys.key('one', 'RS256', signal)
 })
@@ -333,7 +333,7 @@ for (const [name, jwk] of Object.entries(ignored)) {
   t.test(`${name} is not used`, async t => {
     const fake = await fakeServer(t, json({ keys: [jwk, two.jwk] }))
     const keys = keysAt(fake.url)
-    await t.rejects(keys.key('one', 'RS256', signal), REJECTED)
+    await t.rejects(keys.key('one', 'RS256', signal), rejected)
     await keys.key('two', 'RS256', signal)
   })
 }
@@ -345,7 +345,7 @@ t.test('what is ignored may have the kid of a good key', async t => {
 
 t.test('a key that cannot be read is the provider\'s fault', async t => {
   const fake = await fakeServer(t, json({ keys: [{ ...curve.jwk, x: 'AA' }] }))
-  await t.rejects(keysAt(fake.url).key('curve', 'ES256', signal), UNAVAILABLE)
+  await t.rejects(keysAt(fake.url).key('curve', 'ES256', signal), unavailable)
 })
 
 t.test('discovery', async t => {
@@ -359,10 +359,10 @@ t.test('discovery', async t => {
   t.strictSame(issuer.calls, ['GET /.well-known/openid-configuration'])
   t.strictSame(keys.calls, ['GET /jwks'], 'keys may be on another host')
   issuer.answer = raw('', 500)
-  mock.timers.tick(23 * HOUR)
+  mock.timers.tick(23 * hour)
   await found.key('one', 'RS256', signal)
-  mock.timers.tick(HOUR)
-  await t.rejects(found.key('one', 'RS256', signal), UNAVAILABLE)
+  mock.timers.tick(hour)
+  await t.rejects(found.key('one', 'RS256', signal), unavailable)
 })
 
 t.test('an issuer with a path, and with a slash at its end', async t => {
@@ -395,7 +395,7 @@ for (const [name, document] of Object.entries(documents)) {
   t.test(`a discovery document of ${name} is refused`, async t => {
     const fake = await fakeServer(t, () => {})
     fake.answer = (request, response, body) => json(document(fake.url))(request, response, body)
-    await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), UNAVAILABLE)
+    await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), unavailable)
     t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])
   })
 }
@@ -403,6 +403,6 @@ for (const [name, document] of Object.entries(documents)) {
 t.test('a discovery document is not looked for elsewhere', async t => {
   const inward = await fakeServer(t, json({}))
   const fake = await fakeServer(t, raw('', 302, { location: inward.url }))
-  await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), UNAVAILABLE)
+  await t.rejects(waiting(discover(fake.url).keys).key('one', 'RS256', signal), unavailable)
   t.strictSame(inward.calls, [])
 })

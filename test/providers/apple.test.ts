@@ -4,14 +4,14 @@ import t from 'tap'
 import { apple } from '../../src/providers/index.js'
 import { fakeServer, json, raw, type FakeServer, type Handler } from '../http/fake-server.js'
 import { sign } from '../http/issuer-keys.js'
-import { CLIENT, idTokenCases, key, OTHER_CLIENT, times, verify } from './good-tokens.js'
+import { client, idTokenCases, key, otherClient, times, verify } from './good-tokens.js'
 
 const team = await generateKeyPair('ES256', { extractable: true })
 const privateKey = await exportPKCS8(team.privateKey)
 
 function provider ({ url }: FakeServer, nonce: 'required' | 'if-present' = 'if-present') {
   const endpoints = { jwks: `${url}/keys`, token: `${url}/token`, revoke: `${url}/revoke` }
-  return apple({ clientIds: [CLIENT, OTHER_CLIENT], teamId: 'TEAM', keyId: 'KEY', privateKey, nonce, endpoints })
+  return apple({ clientIds: [client, otherClient], teamId: 'TEAM', keyId: 'KEY', privateKey, nonce, endpoints })
 }
 
 function token (row: Record<string, unknown> = {}): Promise<string> {
@@ -37,7 +37,7 @@ t.test('ID tokens', async t => {
       {},
       { emailVerified: true, email: 'u@privaterelay.appleid.com', claims: { is_private_email: 'true' }, name: null }
     ],
-    [{ iss: 'https://account.apple.com' }, { clientId: CLIENT }],
+    [{ iss: 'https://account.apple.com' }, { clientId: client }],
     [{ email_verified: true }, { emailVerified: true }],
     [{ email_verified: 'false' }, { emailVerified: false }],
     [{ email_verified: false }, { emailVerified: false }],
@@ -45,8 +45,8 @@ t.test('ID tokens', async t => {
       { email: undefined, email_verified: undefined },
       { email: null, emailVerified: 'unknown' }
     ],
-    [{ aud: OTHER_CLIENT }, { clientId: OTHER_CLIENT }],
-    [{ iat: times().iat, exp: Math.floor(Date.now() / 1000) + 86_400 }, { clientId: CLIENT }]
+    [{ aud: otherClient }, { clientId: otherClient }],
+    [{ iat: times().iat, exp: Math.floor(Date.now() / 1000) + 86_400 }, { clientId: client }]
   ]
   for (const [row, expected] of rows) {
     t.match(await verify(provider(fake), { token: await token(row) }), expected, JSON.stringify(row))
@@ -62,8 +62,8 @@ t.test('a code is exchanged with a client secret of its own', async t => {
     )
   )
   const identity = await verify(provider(fake, 'required'), { ...code, nonce: 'n' })
-  t.match(identity, { subject: '000792.d71059.0638', clientId: CLIENT })
-  t.strictSame(Reflect.get(identity, 'providerTokens'), { refreshToken: 'r3fresh' })
+  t.match(identity, { subject: '000792.d71059.0638', clientId: client })
+  t.strictSame(identity.providerTokens, { refreshToken: 'r3fresh' })
   t.notMatch(
     JSON.stringify(identity) + inspect(identity),
     /r3fresh|providerTokens/,
@@ -77,11 +77,11 @@ t.test('a code is exchanged with a client secret of its own', async t => {
     code: 'c0de',
     redirect_uri: code.redirectUri,
     code_verifier: 'verifier',
-    client_id: CLIENT
+    client_id: client
   })
   const secret = await jwtVerify(String(form.client_secret), team.publicKey, {
     issuer: 'TEAM',
-    subject: CLIENT,
+    subject: client,
     audience: 'https://appleid.apple.com',
     requiredClaims: ['exp', 'iat']
   })
@@ -93,17 +93,17 @@ t.test('a code is exchanged with a client secret of its own', async t => {
 })
 
 t.test('a code of the second client', async t => {
-  const idToken = await token({ aud: OTHER_CLIENT })
+  const idToken = await token({ aud: otherClient })
   const fake = await fakeServer(
     t,
     answering((request, response, body) =>
-      (body.includes(`client_id=${OTHER_CLIENT}`)
+      (body.includes(`client_id=${otherClient}`)
         ? json({ id_token: idToken })
         : json({ error: 'invalid_grant' }, 400))(request, response, body)
     )
   )
   const identity = await verify(provider(fake), code)
-  t.match(identity, { clientId: OTHER_CLIENT })
+  t.match(identity, { clientId: otherClient })
   t.notOk('providerTokens' in identity)
 })
 
@@ -134,7 +134,7 @@ t.test('revoke', async t => {
   const forms = fake.requests.map(({ body }) => Object.fromEntries(new URLSearchParams(body)))
   t.match(
     forms,
-    [CLIENT, OTHER_CLIENT].map(id => ({
+    [client, otherClient].map(id => ({
       client_id: id,
       client_secret: /^ey/,
       token: 'r3fresh',
@@ -163,7 +163,7 @@ t.test('an account without a token cannot be revoked: that is no success', async
 })
 
 t.test('without the key there are no codes and no revocation', async t => {
-  const plain = apple({ clientIds: [CLIENT] })
+  const plain = apple({ clientIds: [client] })
   await t.rejects(verify(plain, code), { code: 'AUTH_ERR_GRANT_REJECTED' })
   await t.rejects(plain.revoke('r'), { code: 'AUTH_ERR_OPTION_INVALID' })
 })

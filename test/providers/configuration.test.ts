@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
+import { Agent } from 'undici'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from '../../src/providers/index.js'
-import { TENANT } from './good-tokens.js'
+import { tenantId } from './good-tokens.js'
 
 const pem = (namedCurve: string) =>
   generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
@@ -55,7 +56,7 @@ const factories: Record<string, Factory> = {
   },
   microsoft: {
     make: microsoft,
-    good: { clientIds: ['a'], tenants: [TENANT] },
+    good: { clientIds: ['a'], tenants: [tenantId] },
     needs: ['clientIds', 'tenants'],
     endpoints: ['authority'],
     bad: [
@@ -63,7 +64,7 @@ const factories: Record<string, Factory> = {
       { tenants: 'all' },
       { tenants: ['any'] },
       { tenants: ['contoso.com'] },
-      { tenants: [TENANT, ''] },
+      { tenants: [tenantId, ''] },
       ...idTokenBad,
       ...listBad
     ]
@@ -138,6 +139,32 @@ for (const [name, { make, good, needs, endpoints, bad }] of Object.entries(facto
     }
   })
 }
+
+t.test('a misspelt option is named, with what was meant', async t => {
+  const rows: Array<[(options: never) => unknown, object, string]> = [
+    [google, { clientId: ['a'] }, 'google.clientId is not an option: did you mean clientIds?'],
+    [facebook, { appId: '1', appSecert: 's' }, 'facebook.appSecert is not an option: did you mean appSecret?'],
+    [github, { clientId: 'a', clientSecret: undefined }, 'github.clientSecret is undefined'],
+    [microsoft, { clientIds: ['a'], tenants: 'Any' }, "microsoft.tenants must be a list of tenant ids, or 'any'"],
+    [google, { clientIds: ['a'], endpoints: { jkws: 'https://idp.example' } }, 'did you mean jwks?'],
+    [apple, { clientIds: ['a'], teamId: 't', keyId: 'k', privateKey: p256.replaceAll('\n', '\\n') }, '.replaceAll'],
+    [apple, { clientIds: ['a'], teamId: 't', keyId: 'k', privateKey: btoa(p256) }, 'the whole text of the .p8 file']
+  ]
+  for (const [make, options, words] of rows) {
+    const refusal = t.throws(() => Reflect.apply(make, undefined, [options]), { code: 'AUTH_ERR_OPTION_INVALID' })
+    t.match(refusal, { message: words })
+  }
+})
+
+// Bun has an undici of its own: agents can be made there, and do nothing.
+t.test('under a runtime whose undici cannot dispatch, every factory says so', async t => {
+  Object.defineProperty(Agent.prototype, 'dispatch', { value: undefined, configurable: true })
+  t.teardown(() => Reflect.deleteProperty(Agent.prototype, 'dispatch'))
+  for (const [name, { make, good }] of Object.entries(factories)) {
+    const there = () => Reflect.apply(make, undefined, [good])
+    t.throws(there, { code: 'AUTH_ERR_OPTION_INVALID', message: /Bun.*Node/ }, name)
+  }
+})
 
 t.test('what the factories take', async t => {
   t.strictSame(apple({ clientIds: ['a'] }).accepts, ['id_token'])

@@ -6,22 +6,22 @@ import { fakeServer, json, raw, type Handler } from '../http/fake-server.js'
 import { issuerKey, sign } from '../http/issuer-keys.js'
 import { times, verify } from './good-tokens.js'
 
-const APP = '1234567890'
-const USER = '10158000000000000001'
-const TOKEN = 'EAAGclassic'
+const appId = '1234567890'
+const userId = '10158000000000000001'
+const classicToken = 'EAAGclassic'
 const key = await issuerKey('k')
 
 const goodDebug = {
-  app_id: APP,
+  app_id: appId,
   type: 'USER',
   application: 'App',
   expires_at: 0,
   is_valid: true,
   scopes: ['email'],
-  user_id: USER
+  user_id: userId
 }
 const goodMe = {
-  id: USER,
+  id: userId,
   name: 'U',
   email: 'u@example.com',
   picture: { data: { url: 'https://fb.example/p', is_silhouette: false } }
@@ -34,10 +34,10 @@ function graph (debug: unknown = { data: goodDebug }, me: unknown = goodMe, stat
 
 function provider (url: string, more: { redirect?: object } = {}) {
   const endpoints = { graph: `${url}/v23.0/`, jwks: `${url}/jwks` }
-  return facebook({ appId: APP, appSecret: 's3cret', endpoints, ...more })
+  return facebook({ appId, appSecret: 's3cret', endpoints, ...more })
 }
 
-function login (url: string, token = TOKEN) {
+function login (url: string, token = classicToken) {
   return verify(provider(url), { type: 'access_token', token })
 }
 
@@ -45,8 +45,8 @@ t.test('a classic token', async t => {
   const fake = await fakeServer(t, graph())
   const token = 'EAAG&appsecret_proof=x#'
   t.strictSame(await login(fake.url, token), {
-    subject: USER,
-    clientId: APP,
+    subject: userId,
+    clientId: appId,
     email: 'u@example.com',
     emailVerified: 'unknown',
     name: 'U',
@@ -61,7 +61,7 @@ t.test('a classic token', async t => {
       authorization: headers.authorization
     })),
     [
-      { input_token: token, authorization: `Bearer ${APP}|s3cret` },
+      { input_token: token, authorization: `Bearer ${appId}|s3cret` },
       {
         fields: 'id,name,email,picture',
         appsecret_proof: createHmac('sha256', 's3cret').update(token).digest('hex'),
@@ -83,21 +83,20 @@ t.test('no secret stands in a URL', async t => {
   channels.forEach(channel => subscribe(channel, listen))
   t.teardown(() => channels.forEach(channel => unsubscribe(channel, listen)))
   await login(fake.url)
+  const tokens = json({ access_token: classicToken, token_type: 'bearer' })
   fake.answer = (request, response, body) =>
-    (request.url === '/v23.0/oauth/access_token' ? json({ access_token: TOKEN, token_type: 'bearer' }) : graph())(
-      request, response, body
-    )
+    (request.url === '/v23.0/oauth/access_token' ? tokens : graph())(request, response, body)
   const { redeem } = provider(fake.url, { redirect: {} })
   const answer = { code: 'c0de', redirectUri: 'https://api.example/cb', codeVerifier: 'v3rifier', nonce: 'n' }
-  t.match(await redeem?.(answer, { signal: new AbortController().signal }), { subject: USER })
+  t.match(await redeem?.(answer, { signal: new AbortController().signal }), { subject: userId })
   const paths = urls.map(url => new URL(url))
   t.strictSame(
     new Set(paths.map(({ pathname }) => pathname)),
     new Set(['/v23.0/debug_token', '/v23.0/me', '/v23.0/oauth/access_token'])
   )
   t.notMatch(urls.join('\n'), /s3cret|c0de|v3rifier/)
-  // Graph has no other place for the token that it is asked about: how to keep it out of traces is in the documentation.
-  const holdToken = paths.filter(({ href }) => href.includes(TOKEN))
+  // Graph has no other place for the token that it is asked about; the README says how to keep it out of traces.
+  const holdToken = paths.filter(({ href }) => href.includes(classicToken))
   t.strictSame(new Set(holdToken.map(({ pathname }) => pathname)), new Set(['/v23.0/debug_token']))
 })
 
@@ -112,10 +111,10 @@ t.test('what no header could carry is no token, and nobody is asked', async t =>
 t.test('answers that are good all the same', async t => {
   const rows: Array<[string, Handler, object]> = [
     ['ids as numbers beyond 2^53', (request, response, body) => raw(request.url?.includes('/debug_token') === true
-      ? JSON.stringify({ data: goodDebug }).replace(`"${USER}"`, USER).replace(`"${APP}"`, APP)
-      : JSON.stringify(goodMe).replace(`"${USER}"`, USER))(request, response, body), { subject: USER }],
-    ['no e-mail, no picture', graph(undefined, { id: USER, name: 'U' }), { email: null, picture: null }],
-    ['expires later', graph({ data: { ...goodDebug, expires_at: Date.now() / 1000 + 60 } }), { subject: USER }]
+      ? JSON.stringify({ data: goodDebug }).replace(`"${userId}"`, userId).replace(`"${appId}"`, appId)
+      : JSON.stringify(goodMe).replace(`"${userId}"`, userId))(request, response, body), { subject: userId }],
+    ['no e-mail, no picture', graph(undefined, { id: userId, name: 'U' }), { email: null, picture: null }],
+    ['expires later', graph({ data: { ...goodDebug, expires_at: Date.now() / 1000 + 60 } }), { subject: userId }]
   ]
   for (const [name, answer, expected] of rows) {
     const fake = await fakeServer(t, answer)
@@ -189,8 +188,8 @@ t.test('Limited Login has the same subject, as id_token and as access_token, and
   for (const iss of ['https://www.facebook.com', 'https://facebook.com']) {
     const token = await sign(key, {
       iss,
-      aud: APP,
-      sub: USER,
+      aud: appId,
+      sub: userId,
       nonce: 'n',
       email: 'u@example.com',
       email_verified: true,
@@ -198,8 +197,8 @@ t.test('Limited Login has the same subject, as id_token and as access_token, and
     })
     for (const type of ['id_token', 'access_token'] as const) {
       t.match(await verify(provider(fake.url), { type, token, nonce: 'n' }), {
-        subject: USER,
-        clientId: APP,
+        subject: userId,
+        clientId: appId,
         emailVerified: 'unknown'
       })
       await t.rejects(verify(provider(fake.url), { type, token, nonce: 'm' }), {
@@ -213,8 +212,8 @@ t.test('Limited Login has the same subject, as id_token and as access_token, and
 
 t.test('a classic token carries no nonce', async t => {
   const fake = await fakeServer(t, graph())
-  const strict = facebook({ appId: APP, appSecret: 's3cret', nonce: 'required', endpoints: { graph: fake.url } })
-  await t.rejects(verify(strict, { type: 'access_token', token: TOKEN, nonce: 'n' }), {
+  const strict = facebook({ appId, appSecret: 's3cret', nonce: 'required', endpoints: { graph: fake.url } })
+  await t.rejects(verify(strict, { type: 'access_token', token: classicToken, nonce: 'n' }), {
     code: 'AUTH_ERR_GRANT_REJECTED'
   })
   t.strictSame(fake.calls, [])
@@ -226,7 +225,6 @@ t.test('the deadline covers both calls', async t => {
     if (request.url?.includes('/me') === true) controller.abort()
     else graph()(request, response, body)
   })
-  await t.rejects(provider(fake.url).verify({ type: 'access_token', token: TOKEN }, { signal: controller.signal }), {
-    code: 'AUTH_ERR_PROVIDER_UNAVAILABLE'
-  })
+  const grant = { type: 'access_token', token: classicToken } as const
+  await t.rejects(provider(fake.url).verify(grant, controller), { code: 'AUTH_ERR_PROVIDER_UNAVAILABLE' })
 })

@@ -57,24 +57,24 @@ t.test('an id beyond 2^53', async t => {
   t.match(await verify(provider(fake), { type: 'access_token', token: 'gho_x' }), { subject: '90071992547409931' })
 })
 
-const REJECTED = 'AUTH_ERR_GRANT_REJECTED'
-const UNAVAILABLE = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
+const rejected = 'AUTH_ERR_GRANT_REJECTED'
+const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 const answers: Array<[string, Handler, string]> = [
-  ['404', json({ message: 'Not Found' }, 404), REJECTED],
-  ['422', json({}, 422), REJECTED],
-  ['another app', json({ ...good, app: { client_id: 'other' } }), REJECTED],
-  ['no app', json({ ...good, app: undefined }), REJECTED],
-  ['no user', json({ ...good, user: null }), REJECTED],
-  ['a user id that is text', json({ ...good, user: { ...user, id: 'octocat' } }), REJECTED],
-  ['a user id that is no integer', json({ ...good, user: { ...user, id: 1.5 } }), REJECTED],
-  ['an expired token', json({ ...good, expires_at: '2020-01-01T00:00:00Z' }), REJECTED],
-  ['expiry junk', json({ ...good, expires_at: 'soon' }), REJECTED],
-  ['401', json({ message: 'Bad credentials' }, 401), UNAVAILABLE],
-  ['403', json({}, 403), UNAVAILABLE],
-  ['429', json({}, 429), UNAVAILABLE],
-  ['500', json({}, 500), UNAVAILABLE],
-  ['a list', json([]), UNAVAILABLE],
-  ['a page', raw('<html>'), UNAVAILABLE]
+  ['404', json({ message: 'Not Found' }, 404), rejected],
+  ['422', json({}, 422), rejected],
+  ['another app', json({ ...good, app: { client_id: 'other' } }), rejected],
+  ['no app', json({ ...good, app: undefined }), rejected],
+  ['no user', json({ ...good, user: null }), rejected],
+  ['a user id that is text', json({ ...good, user: { ...user, id: 'octocat' } }), rejected],
+  ['a user id that is no integer', json({ ...good, user: { ...user, id: 1.5 } }), rejected],
+  ['an expired token', json({ ...good, expires_at: '2020-01-01T00:00:00Z' }), rejected],
+  ['expiry junk', json({ ...good, expires_at: 'soon' }), rejected],
+  ['401', json({ message: 'Bad credentials' }, 401), unavailable],
+  ['403', json({}, 403), unavailable],
+  ['429', json({}, 429), unavailable],
+  ['500', json({}, 500), unavailable],
+  ['a list', json([]), unavailable],
+  ['a page', raw('<html>'), unavailable]
 ]
 for (const [name, answer, code] of answers) {
   t.test(`answered with ${name}`, async t => {
@@ -84,11 +84,11 @@ for (const [name, answer, code] of answers) {
 
 const codes: Array<[string, Handler, string | null]> = [
   ['a token', json({ access_token: 'gho_new', scope: '', token_type: 'bearer' }), null],
-  ['bad_verification_code', json({ error: 'bad_verification_code' }), REJECTED],
-  ['redirect_uri_mismatch', json({ error: 'redirect_uri_mismatch' }), REJECTED],
-  ['incorrect_client_credentials', json({ error: 'incorrect_client_credentials' }), UNAVAILABLE],
-  ['no token', json({}), UNAVAILABLE],
-  ['a form', raw('access_token=gho_new'), UNAVAILABLE]
+  ['bad_verification_code', json({ error: 'bad_verification_code' }), rejected],
+  ['redirect_uri_mismatch', json({ error: 'redirect_uri_mismatch' }), rejected],
+  ['incorrect_client_credentials', json({ error: 'incorrect_client_credentials' }), unavailable],
+  ['no token', json({}), unavailable],
+  ['a form', raw('access_token=gho_new'), unavailable]
 ]
 for (const [name, answer, code] of codes) {
   t.test(`a code, answered with ${name}`, async t => {

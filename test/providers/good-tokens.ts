@@ -2,9 +2,9 @@ import { apple, facebook, google, microsoft, oidc } from '../../src/providers/in
 import type { AuthorizationGrant, IdentityProvider, NoncePolicy, VerifiedIdentity } from '../../src/identity.js'
 import { issuerKey, type IssuerKey } from '../http/issuer-keys.js'
 
-export const CLIENT = 'client-1'
-export const OTHER_CLIENT = 'client-2'
-export const TENANT = '72f988bf-86f1-41af-91ab-2d7cd011db47'
+export const client = 'client-1'
+export const otherClient = 'client-2'
+export const tenantId = '72f988bf-86f1-41af-91ab-2d7cd011db47'
 
 export const key: IssuerKey = await issuerKey('key-1')
 
@@ -18,11 +18,11 @@ export interface IdTokenCase {
 /** Every provider of ID tokens, with a good token of each; `url` is where its fake listens. */
 export const idTokenCases: Record<string, IdTokenCase> = {
   google: {
-    provider: (url, options) => google({ clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
+    provider: (url, options) => google({ clientIds: [client, otherClient], endpoints: { jwks: url }, ...options }),
     claims: () => ({
       iss: 'https://accounts.google.com',
-      azp: CLIENT,
-      aud: CLIENT,
+      azp: client,
+      aud: client,
       sub: '110169484474386276334',
       email: 'u@example.com',
       email_verified: true,
@@ -33,10 +33,10 @@ export const idTokenCases: Record<string, IdTokenCase> = {
     subject: '110169484474386276334'
   },
   apple: {
-    provider: (url, options) => apple({ clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
+    provider: (url, options) => apple({ clientIds: [client, otherClient], endpoints: { jwks: url }, ...options }),
     claims: () => ({
       iss: 'https://appleid.apple.com',
-      aud: CLIENT,
+      aud: client,
       sub: '000792.d71059.0638',
       email: 'u@privaterelay.appleid.com',
       email_verified: 'true',
@@ -46,22 +46,22 @@ export const idTokenCases: Record<string, IdTokenCase> = {
   },
   microsoft: {
     provider: (url, options) =>
-      microsoft({ clientIds: [CLIENT, OTHER_CLIENT], tenants: [TENANT], endpoints: { authority: url }, ...options }),
+      microsoft({ clientIds: [client, otherClient], tenants: [tenantId], endpoints: { authority: url }, ...options }),
     claims: url => ({
-      iss: `${url}/${TENANT}/v2.0`,
-      tid: TENANT,
+      iss: `${url}/${tenantId}/v2.0`,
+      tid: tenantId,
       oid: '00000000-0000-0000-66f3-3332eca7ea81',
-      aud: CLIENT,
+      aud: client,
       sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
       ver: '2.0'
     }),
-    subject: `${TENANT}:00000000-0000-0000-66f3-3332eca7ea81`
+    subject: `${tenantId}:00000000-0000-0000-66f3-3332eca7ea81`
   },
   'facebook (Limited Login)': {
-    provider: (url, options) => facebook({ appId: CLIENT, appSecret: 'secret', endpoints: { jwks: url }, ...options }),
+    provider: (url, options) => facebook({ appId: client, appSecret: 'secret', endpoints: { jwks: url }, ...options }),
     claims: () => ({
       iss: 'https://www.facebook.com',
-      aud: CLIENT,
+      aud: client,
       sub: '10158000000000000001',
       email: 'u@example.com',
       name: 'U',
@@ -71,10 +71,10 @@ export const idTokenCases: Record<string, IdTokenCase> = {
   },
   oidc: {
     provider: (url, options) =>
-      oidc({ issuer: 'https://idp.example', clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: url }, ...options }),
+      oidc({ issuer: 'https://idp.example', clientIds: [client, otherClient], endpoints: { jwks: url }, ...options }),
     claims: () => ({
       iss: 'https://idp.example',
-      aud: CLIENT,
+      aud: client,
       sub: 'user-1',
       email: 'u@example.com',
       email_verified: false

@@ -2,20 +2,20 @@ import t from 'tap'
 import { google } from '../../src/providers/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
 import { sign } from '../http/issuer-keys.js'
-import { CLIENT, idTokenCases, key, times, verify } from './good-tokens.js'
+import { client, idTokenCases, key, times, verify } from './good-tokens.js'
 
 t.test('Google', async t => {
   const fake = await fakeServer(t, json({ keys: [key.jwk] }))
   const token = (row: Record<string, unknown>) => sign(key, { ...idTokenCases.google?.claims(''), ...times(), ...row })
-  const anybody = google({ clientIds: [CLIENT], endpoints: { jwks: fake.url } })
-  const staff = google({ clientIds: [CLIENT], hostedDomain: 'example.com', endpoints: { jwks: fake.url } })
+  const anybody = google({ clientIds: [client], endpoints: { jwks: fake.url } })
+  const staff = google({ clientIds: [client], hostedDomain: 'example.com', endpoints: { jwks: fake.url } })
 
   t.match(await verify(anybody, { token: await token({}) }), {
     email: 'u@example.com', emailVerified: true, name: 'U', picture: 'https://lh3.example/p', locale: 'en'
   })
   t.match(
     await verify(anybody, { token: await token({ iss: 'accounts.google.com' }) }),
-    { clientId: CLIENT },
+    { clientId: client },
     'the issuer without its scheme'
   )
   t.match(

@@ -4,12 +4,12 @@ import t from 'tap'
 import { google } from '../../src/providers/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
 import { issuerKey, sign } from '../http/issuer-keys.js'
-import { CLIENT, idTokenCases, key, OTHER_CLIENT, times, verify } from './good-tokens.js'
+import { client, idTokenCases, key, otherClient, times, verify } from './good-tokens.js'
 
-const HOUR = 3600
+const hour = 3600
 const now = Math.floor(Date.now() / 1000)
 const [stranger, elliptic] = await Promise.all([issuerKey('key-1'), issuerKey('key-ec', 'ES256')])
-const JWKS = { keys: [key.jwk, elliptic.jwk] }
+const jwks = { keys: [key.jwk, elliptic.jwk] }
 
 /** What differs from the good token's claims, by the reason for the log; undefined takes a member away. */
 const badClaims: Array<[string, Record<string, unknown>]> = [
@@ -32,43 +32,46 @@ const badClaims: Array<[string, Record<string, unknown>]> = [
   ['aud', { aud: undefined }],
   ['aud', { aud: '' }],
   ['aud', { aud: [] }],
-  ['aud', { aud: [CLIENT, 7] }],
-  ['aud', { aud: { [CLIENT]: true } }],
-  ['aud', { aud: CLIENT.toUpperCase() }],
-  ['azp', { aud: [CLIENT, 'other-app'], azp: 'other-app' }],
-  ['azp', { aud: [CLIENT, 'other-app'], azp: [CLIENT] }],
+  ['aud', { aud: [client, 7] }],
+  ['aud', { aud: { [client]: true } }],
+  ['aud', { aud: client.toUpperCase() }],
+  ['azp', { aud: [client, 'other-app'], azp: 'other-app' }],
+  ['azp', { aud: [client, 'other-app'], azp: [client] }],
   ['sub', { sub: undefined }],
   ['sub', { sub: '' }],
   ['sub', { sub: 7 }],
   ['sub', { sub: null }],
   ['sub', { sub: ['user-1'] }],
   ['sub', { sub: 'x'.repeat(256) }],
+  ['sub', { sub: 'user\0' }],
+  ['sub', { sub: 'user\ud800' }],
+  ['sub', { sub: '\udc00user' }],
   ['exp', { exp: now - 31 }],
   ['exp', { exp: undefined }],
-  ['exp', { exp: String(now + HOUR) }],
+  ['exp', { exp: String(now + hour) }],
   ['iat', { iat: undefined }],
   ['iat', { iat: String(now) }],
   ['iat', { iat: now + 60 }],
-  ['iat', { iat: now - 24 * HOUR - 60 }],
+  ['iat', { iat: now - 24 * hour - 60 }],
   ['nbf', { nbf: now + 60 }],
   ['nbf', { nbf: 'now' }]
 ]
 
 const goodClaims: Array<Record<string, unknown>> = [
-  { aud: [CLIENT] },
-  { aud: [CLIENT, 'other-app'] },
-  { aud: [CLIENT, 'other-app'], azp: CLIENT },
-  { aud: CLIENT, azp: 'the-android-app' },
+  { aud: [client] },
+  { aud: [client, 'other-app'] },
+  { aud: [client, 'other-app'], azp: client },
+  { aud: client, azp: 'the-android-app' },
   { exp: now - 10 },
   { iat: now + 20 },
-  { iat: now - 24 * HOUR + 60 },
+  { iat: now - 24 * hour + 60 },
   { nbf: now + 20 },
   { email: undefined, email_verified: undefined, name: undefined }
 ]
 
 for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)) {
   t.test(name, async t => {
-    const fake = await fakeServer(t, json(JWKS))
+    const fake = await fakeServer(t, json(jwks))
     const verifier = provider(fake.url)
     const good = (): Record<string, unknown> => ({ ...claims(fake.url), ...times() })
     const refuses = (token: string, reason: string, message = reason) =>
@@ -76,11 +79,11 @@ for (const [name, { provider, claims, subject }] of Object.entries(idTokenCases)
 
     await t.test('takes a good token', async t => {
       const identity = await verify(verifier, { token: await sign(key, { ...good(), jti: 'j' }) })
-      t.match(identity, { subject, clientId: CLIENT, claims: { ...good(), iat: Number, exp: Number, jti: 'j' } })
+      t.match(identity, { subject, clientId: client, claims: { ...good(), iat: Number, exp: Number, jti: 'j' } })
       for (const row of goodClaims) {
         t.match(
           await verify(verifier, { token: await sign(key, { ...good(), ...row }) }),
-          { subject, clientId: CLIENT },
+          { subject, clientId: client },
           JSON.stringify(row)
         )
       }
@@ -245,19 +248,19 @@ t.test('two providers of one kind share nothing', async t => {
 })
 
 t.test('the audience that matched is the client id', async t => {
-  const fake = await fakeServer(t, json(JWKS))
-  const verifier = google({ clientIds: [CLIENT, OTHER_CLIENT], endpoints: { jwks: fake.url } })
+  const fake = await fakeServer(t, json(jwks))
+  const verifier = google({ clientIds: [client, otherClient], endpoints: { jwks: fake.url } })
   t.match(
     await verify(verifier, {
       token: await sign(key, {
         iss: 'accounts.google.com',
         sub: '1',
         ...times(),
-        aud: ['x', OTHER_CLIENT],
-        azp: OTHER_CLIENT
+        aud: ['x', otherClient],
+        azp: otherClient
       })
     }),
-    { clientId: OTHER_CLIENT }
+    { clientId: otherClient }
   )
 })
 

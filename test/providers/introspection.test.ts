@@ -46,28 +46,28 @@ t.test('a number is an id of exactly these digits', async t => {
   }
 })
 
-const REJECTED = 'AUTH_ERR_GRANT_REJECTED'
-const UNAVAILABLE = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
+const rejected = 'AUTH_ERR_GRANT_REJECTED'
+const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 const answers: Array<[Handler | Record<string, unknown>, string]> = [
-  [{ active: false }, REJECTED],
-  [{ aud: 'you', client_id: 'other' }, REJECTED],
-  [{ aud: undefined, client_id: undefined }, REJECTED],
-  [{ aud: ['ME'], client_id: 'metoo' }, REJECTED],
-  [{ sub: undefined }, REJECTED],
-  [{ sub: '' }, REJECTED],
-  [{ sub: true }, REJECTED],
-  [{ sub: ['user-1'] }, REJECTED],
-  [{ sub: 1.5 }, REJECTED],
-  [{ exp: now - 1 }, REJECTED],
-  [{ exp: undefined }, REJECTED],
-  [{ exp: String(now + 60) }, REJECTED],
-  [{ nbf: now + 60 }, REJECTED],
-  [{ active: 'true' }, UNAVAILABLE],
-  [{ active: undefined }, UNAVAILABLE],
-  [json({ error: 'invalid_client' }, 401), UNAVAILABLE],
-  [json({ error: 'invalid_request' }, 400), UNAVAILABLE],
-  [json({}, 500), UNAVAILABLE],
-  [raw('<html>'), UNAVAILABLE]
+  [{ active: false }, rejected],
+  [{ aud: 'you', client_id: 'other' }, rejected],
+  [{ aud: undefined, client_id: undefined }, rejected],
+  [{ aud: ['ME'], client_id: 'metoo' }, rejected],
+  [{ sub: undefined }, rejected],
+  [{ sub: '' }, rejected],
+  [{ sub: true }, rejected],
+  [{ sub: ['user-1'] }, rejected],
+  [{ sub: 1.5 }, rejected],
+  [{ exp: now - 1 }, rejected],
+  [{ exp: undefined }, rejected],
+  [{ exp: String(now + 60) }, rejected],
+  [{ nbf: now + 60 }, rejected],
+  [{ active: 'true' }, unavailable],
+  [{ active: undefined }, unavailable],
+  [json({ error: 'invalid_client' }, 401), unavailable],
+  [json({ error: 'invalid_request' }, 400), unavailable],
+  [json({}, 500), unavailable],
+  [raw('<html>'), unavailable]
 ]
 for (const [row, code] of answers) {
   t.test(`${code}: ${typeof row === 'function' ? 'an answer of its own' : JSON.stringify(row)}`, async t => {

@@ -1,7 +1,7 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { isSignedBy } from '../../src/providers/jws-signature.js'
+import { isSignedBy } from '../../src/providers/id-token.js'
 
 // https://github.com/C2SP/wycheproof: what a verifier of ID tokens accepts of these is what the vectors call valid,
 // read as it reads them: three canonical parts, and the algorithm that its declaration and the header agree on.
@@ -30,7 +30,7 @@ for (const { comment, public: jwk, tests } of testGroups.filter(group => group.p
     const key = createPublicKey({ key: jwk ?? {}, format: 'jwk' })
     for (const { tcId, comment, jws, result } of tests) {
       const algorithm = algorithmOf(jws)
-      // What is not read at all (an empty payload, another algorithm than the key's) does not come as far as a signature.
+      // What is not read at all (an empty payload, another algorithm than the key's) comes not as far as a signature.
       if (algorithm === null || algorithm !== jwk?.alg) continue
       t.equal(await isSignedBy(key, algorithm, jws), result === 'valid', `${tcId} ${comment}`)
     }

@@ -2,35 +2,37 @@ import t from 'tap'
 import { microsoft } from '../../src/providers/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
 import { sign } from '../http/issuer-keys.js'
-import { CLIENT, idTokenCases, key, TENANT, times, verify } from './good-tokens.js'
+import { client, idTokenCases, key, tenantId, times, verify } from './good-tokens.js'
 
-const CONSUMERS = '9188040d-6c67-4c5b-b112-36a304b66dad'
+const consumers = '9188040d-6c67-4c5b-b112-36a304b66dad'
 
 t.test('Microsoft', async t => {
   const fake = await fakeServer(t, json({ keys: [key.jwk] }))
   const issuer = (tid: string) => `${fake.url}/${tid}/v2.0`
   const claims = (row: Record<string, unknown>) => ({ ...idTokenCases.microsoft?.claims(fake.url), ...times(), ...row })
   const build = (tenants: string[] | 'any') =>
-    microsoft({ clientIds: [CLIENT], tenants, endpoints: { authority: `${fake.url}/` } })
+    microsoft({ clientIds: [client], tenants, endpoints: { authority: `${fake.url}/` } })
 
   const rows: Array<[tenants: string[] | 'any', row: Record<string, unknown>, reason: string | null]> = [
-    [[TENANT], {}, null],
-    [[TENANT.toUpperCase()], {}, null],
-    ['any', { tid: CONSUMERS, iss: issuer(CONSUMERS) }, null],
-    [[TENANT, CONSUMERS], { tid: CONSUMERS, iss: issuer(CONSUMERS) }, null],
-    [[TENANT], { tid: CONSUMERS, iss: issuer(CONSUMERS) }, 'tid'],
-    [[TENANT], { tid: CONSUMERS }, 'tid'],
-    [[CONSUMERS], { tid: CONSUMERS }, 'iss'],
+    [[tenantId], {}, null],
+    [[tenantId.toUpperCase()], {}, null],
+    ['any', { tid: consumers, iss: issuer(consumers) }, null],
+    [[tenantId, consumers], { tid: consumers, iss: issuer(consumers) }, null],
+    [[tenantId], { tid: consumers, iss: issuer(consumers) }, 'tid'],
+    [[tenantId], { tid: consumers }, 'tid'],
+    [[consumers], { tid: consumers }, 'iss'],
     ['any', { tid: undefined }, 'tid'],
     ['any', { tid: 'common', iss: issuer('common') }, 'tid'],
     ['any', { tid: '../attacker', iss: issuer('../attacker') }, 'tid'],
-    ['any', { tid: [TENANT] }, 'tid'],
-    ['any', { iss: `https://sts.windows.net/${TENANT}/` }, 'iss'],
-    ['any', { iss: `${fake.url}/${TENANT}` }, 'iss'],
-    ['any', { iss: `https://login.microsoftonline.com/${TENANT}/v2.0` }, 'iss'],
+    ['any', { tid: [tenantId] }, 'tid'],
+    ['any', { iss: `https://sts.windows.net/${tenantId}/` }, 'iss'],
+    ['any', { iss: `${fake.url}/${tenantId}` }, 'iss'],
+    ['any', { iss: `https://login.microsoftonline.com/${tenantId}/v2.0` }, 'iss'],
     ['any', { oid: undefined }, 'oid'],
     ['any', { oid: '' }, 'oid'],
-    ['any', { oid: 7 }, 'oid']
+    ['any', { oid: 7 }, 'oid'],
+    ['any', { oid: 'x'.repeat(219) }, 'oid'],
+    ['any', { oid: 'a\0' }, 'oid']
   ]
   for (const [tenants, row, reason] of rows) {
     const attempt = verify(build(tenants), { token: await sign(key, claims(row)) })
@@ -61,8 +63,8 @@ t.test('Microsoft', async t => {
 
   for (const [bound, good] of [
     [`${fake.url}/{tenantid}/v2.0`, true],
-    [issuer(TENANT), true],
-    [issuer(CONSUMERS), false],
+    [issuer(tenantId), true],
+    [issuer(consumers), false],
     ['https://login.microsoftonline.com/{tenantid}/v2.0', false],
     [7, false]
   ] as const) {

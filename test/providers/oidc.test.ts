@@ -2,7 +2,7 @@ import t from 'tap'
 import { oidc } from '../../src/providers/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
 import { issuerKey, sign } from '../http/issuer-keys.js'
-import { CLIENT, times, verify } from './good-tokens.js'
+import { client, times, verify } from './good-tokens.js'
 
 const keys = await Promise.all(
   ['RS256', 'PS256', 'ES256', 'EdDSA', 'ES384'].map(algorithm => issuerKey(`key-${algorithm}`, algorithm))
@@ -16,17 +16,17 @@ t.test('OpenID Connect by discovery', async t => {
         : { issuer: fake.url, jwks_uri: `${fake.url}/jwks` }
     )(request, response, body)
   )
-  const claims = () => ({ iss: fake.url, aud: CLIENT, sub: 'user-1', ...times() })
+  const claims = () => ({ iss: fake.url, aud: client, sub: 'user-1', ...times() })
 
-  const byDefault = oidc({ issuer: fake.url, clientIds: [CLIENT] })
+  const byDefault = oidc({ issuer: fake.url, clientIds: [client] })
   for (const key of keys) {
     const attempt = verify(byDefault, { token: await sign(key, claims()) })
     if (key.algorithm === 'ES384') await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'alg' })
-    else t.match(await attempt, { subject: 'user-1', clientId: CLIENT, emailVerified: 'unknown' }, key.algorithm)
+    else t.match(await attempt, { subject: 'user-1', clientId: client, emailVerified: 'unknown' }, key.algorithm)
   }
   t.strictSame(fake.calls, ['GET /.well-known/openid-configuration', 'GET /jwks'])
 
-  const pinned = oidc({ issuer: fake.url, clientIds: [CLIENT], algorithms: ['ES384'] })
+  const pinned = oidc({ issuer: fake.url, clientIds: [client], algorithms: ['ES384'] })
   for (const key of keys) {
     const attempt = verify(pinned, { token: await sign(key, claims()) })
     if (key.algorithm === 'ES384') await t.resolves(attempt)
@@ -48,10 +48,10 @@ t.test('a subject of its own', async t => {
   ]
   for (const [subject, expected] of rows) {
     const provider = Reflect.apply(oidc, undefined, [
-      { issuer: 'https://idp.example', clientIds: [CLIENT], subject, endpoints: { jwks: fake.url } }
+      { issuer: 'https://idp.example', clientIds: [client], subject, endpoints: { jwks: fake.url } }
     ])
     const attempt = verify(provider, {
-      token: await sign(key, { iss: 'https://idp.example', aud: CLIENT, sub: 'user-1', tenant: 'acme', ...times() })
+      token: await sign(key, { iss: 'https://idp.example', aud: client, sub: 'user-1', tenant: 'acme', ...times() })
     })
     if (expected === null) await t.rejects(attempt, { code: 'AUTH_ERR_GRANT_REJECTED', reason: 'subject' })
     else t.match(await attempt, { subject: expected })
@@ -66,8 +66,8 @@ t.test('a document of another issuer opens nothing', async t => {
       request.url === '/jwks' ? { keys: [key.jwk] } : { issuer: 'https://other.example', jwks_uri: `${fake.url}/jwks` }
     )(request, response, body)
   )
-  const token = await sign(key, { iss: fake.url, aud: CLIENT, sub: 'user-1', ...times() })
-  await t.rejects(verify(oidc({ issuer: fake.url, clientIds: [CLIENT] }), { token }), {
+  const token = await sign(key, { iss: fake.url, aud: client, sub: 'user-1', ...times() })
+  await t.rejects(verify(oidc({ issuer: fake.url, clientIds: [client] }), { token }), {
     code: 'AUTH_ERR_PROVIDER_UNAVAILABLE'
   })
   t.strictSame(fake.calls, ['GET /.well-known/openid-configuration'])

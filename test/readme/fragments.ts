@@ -125,6 +125,24 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await app.inject({ method: 'POST', url: '/login/keycloak', payload: {} })).statusCode, 400)`
   },
   {
+    block: 'Declared',
+    before: "import { errors } from 'fastify-token-exchange'",
+    after: `
+      const app = await newApplication({ providers: { acme, vault } })
+      const login = async (name: string, payload: object) =>
+        (await app.inject({ method: 'POST', url: '/login/' + name, payload })).json()
+      assert.equal((await login('acme', { id_token: 'a.b.c', nonce: 'x' })).code, 'AUTH_ERR_GRANT_REJECTED')
+      assert.equal((await login('acme', { access_token: 'x' })).code, 'AUTH_ERR_REQUEST_INVALID')
+      const answers = [{ userId: '7', app: 'todo' }, { userId: '7', app: 'another' }]
+      const reallyFetch = globalThis.fetch
+      Object.assign(globalThis, { fetch: async () => Response.json(answers.shift()) })
+      assert.equal((await login('vault', { access_token: 'x' })).user.userId, 'vault:7')
+      assert.equal((await login('vault', { access_token: 'x' })).code, 'AUTH_ERR_GRANT_REJECTED')
+      Object.assign(globalThis, { fetch: async () => new Response(null, { status: 502 }) })
+      assert.equal((await login('vault', { access_token: 'x' })).code, 'AUTH_ERR_PROVIDER_UNAVAILABLE')
+      Object.assign(globalThis, { fetch: reallyFetch })`
+  },
+  {
     block: 'One more issuer: LINE',
     after: `
       const discovery = await fetch(idp.oidc.options.issuer + '/.well-known/openid-configuration')

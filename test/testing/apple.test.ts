@@ -7,7 +7,7 @@ import { member } from './member.js'
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())
 const { clientIds: [clientId = '', webClientId = ''], teamId, keyId, privateKey, endpoints } = idp.apple.options
-const MONTH = 2_629_500
+const month = 2_629_500
 
 interface Secret { iss?: string, sub?: string, aud?: string, kid?: string, exp?: number, key?: KeyObject }
 
@@ -101,7 +101,7 @@ t.test('the client secret is an ES256 JWT of the team, for this client, for six 
     ['another key id', { kid: 'OTHERKEY00' }],
     ['another key', { key: stranger }],
     ['expired', { exp: now - 1 }],
-    ['seven months', { exp: now + 7 * MONTH }]
+    ['seven months', { exp: now + 7 * month }]
   ]
   for (const [name, differs] of rows) {
     const answer = await exchange(idp.apple.authorizationCode(), { client_secret: await clientSecret(differs) })

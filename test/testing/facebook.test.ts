@@ -46,7 +46,8 @@ t.test('debug_token says whose token it is, of which app, and until when', async
 t.test('the token of a call may stand in a header, of two schemes', async t => {
   const token = idp.facebook.accessToken({ id: '7' })
   const proof = createHmac('sha256', appSecret).update(token).digest('hex')
-  const [debug, me] = [`${endpoints.graph}/debug_token?input_token=${token}`, `${endpoints.graph}/me?appsecret_proof=${proof}`]
+  const debug = `${endpoints.graph}/debug_token?input_token=${token}`
+  const me = `${endpoints.graph}/me?appsecret_proof=${proof}`
   for (const scheme of ['Bearer', 'OAuth', 'bearer']) {
     t.match(await ask(debug, `${scheme} ${appId}|${appSecret}`), { status: 200, body: { data: { user_id: '7' } } })
     t.match(await ask(me, `${scheme} ${token}`), { status: 200, body: { id: '7' } })

@@ -5,7 +5,7 @@ import { member } from './member.js'
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())
 const { clientId, clientSecret, endpoints } = idp.github.options
-const BASIC = basic(clientId, clientSecret)
+const ours = basic(clientId, clientSecret)
 
 function basic (id: string, secret: string): string {
   return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`
@@ -13,7 +13,7 @@ function basic (id: string, secret: string): string {
 
 async function check (
   body: unknown,
-  authorization = BASIC,
+  authorization = ours,
   of = clientId
 ): Promise<{ status: number, text: string, body: unknown }> {
   const answer = await fetch(`${endpoints.api}/applications/${of}/token`, {
@@ -60,7 +60,7 @@ t.test('refusals', async t => {
   t.equal((await check({ access_token: token }, basic(clientId, 'wrong'))).status, 401)
   t.equal((await check({ access_token: token }, basic('wrong', clientSecret))).status, 401)
   t.equal((await check({ access_token: token }, 'Bearer x')).status, 401)
-  t.equal((await check({ access_token: token }, BASIC, 'Iv1.other')).status, 404)
+  t.equal((await check({ access_token: token }, ours, 'Iv1.other')).status, 404)
   t.equal((await check({ access_token: 'gho_junk' })).status, 404)
   t.equal((await check({ access_token: idp.github.accessToken({}, { valid: false }) })).status, 404)
   t.equal((await check({ access_token: idp.github.accessToken({}, { clientId: 'Iv1.other' }) })).status, 404)

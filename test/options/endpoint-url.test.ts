@@ -1,5 +1,5 @@
 import t from 'tap'
-import { endpointUrl } from '../../src/http/endpoint.js'
+import { endpointUrl } from '../../src/options/values.js'
 
 const callable = [
   'https://idp.example',
