@@ -14,7 +14,7 @@ export class ServerClosing extends DeadlineExceeded {
   }
 }
 
-/** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more than they. */
+/** What the work may heed. Node makes the signal when it is asked for: most lookups never do, and it costs more. */
 export interface Deadline { readonly signal: AbortSignal }
 
 /**
@@ -26,14 +26,14 @@ export const server: unique symbol = Symbol.for('fastify-token-exchange:server')
 export interface Asking {
   readonly signal: AbortSignal
   readonly [server]?: {
-    /** Takes one of the places at this provider, once; before somebody is called or waited for. @throws errors.OverloadedError */
+    /** Takes a place at this provider, once, before anybody is called or waited for. @throws errors.OverloadedError */
     enter (): void
     /** Aborted when the server closes: the end of what goes on behind a request. */
     readonly closing: AbortSignal
   }
 }
 
-/** Marks a function that asks a provider and enters by itself, should it have to ask: for all others it is done before. */
+/** Marks a function that enters by itself, if it has to ask a provider: for all others it is done before. */
 export const entersByItself: unique symbol = Symbol.for('fastify-token-exchange:enters-by-itself')
 
 /** Work that somebody else does (a provider, an application's lookup), each within a total time. */

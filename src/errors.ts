@@ -21,7 +21,7 @@ export class TokenExchangeError<Code extends string = string, Status extends num
   }
 }
 
-/** Constructor of one row of the table: an optional reason for the log, and the usual `{ cause }`, alone or after it. */
+/** Constructor of one row of the table: a reason for the log, and the usual `{ cause }`, alone or after it. */
 export interface ErrorClass<Code extends string, Status extends number> {
   readonly code: Code
   new (reason?: string | ErrorOptions, options?: ErrorOptions): TokenExchangeError<Code, Status>
@@ -139,8 +139,8 @@ function textOf (thrown: unknown, member: string): string | undefined {
 }
 
 /**
- * What was thrown, where a logger can read it; else an error that describes it. Loggers read the members of an error and
- * of its causes, and mark them: a getter that throws there, or a frozen error, would turn a refusal into a 500.
+ * What was thrown, where a logger can read it; else an error that describes it. Loggers read the members of an error
+ * and of its causes, and mark them: a getter that throws there, or a frozen error, would turn a refusal into a 500.
  */
 export function legible (thrown: unknown): unknown {
   try {

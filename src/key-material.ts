@@ -17,8 +17,10 @@ export interface KeyMaterial {
  */
 export function createKeyMaterial (secrets: readonly (string | Uint8Array)[], issuer: string): KeyMaterial {
   return {
-    keysFor: (use, bytes = 32) =>
-      secrets.map(secret => Buffer.from(hkdfSync('sha256', secret, '', `fastify-token-exchange ${use} ${issuer}`, bytes)))
+    keysFor (use, bytes = 32) {
+      const info = `fastify-token-exchange ${use} ${issuer}`
+      return secrets.map(secret => Buffer.from(hkdfSync('sha256', secret, '', info, bytes)))
+    }
   }
 }
 
@@ -33,7 +35,7 @@ export interface Stamp {
 const idBytes = 16
 const signedBytes = idBytes + 6
 
-/** How many bytes of its HMAC-SHA-256 a stamp carries. Both make the whole a multiple of three: no spare bit in base64url. */
+/** How many bytes of its HMAC-SHA-256 a stamp carries. With both the whole is a multiple of three: no spare bits. */
 export type MacBytes = 20 | 32
 
 /** The text of a stamp: id, number and MAC in base64url, of one spelling. The same stamp always has the same text. */

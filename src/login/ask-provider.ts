@@ -2,11 +2,7 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type {
-  AuthorizationAnswer,
-  AuthorizationGrant,
-  AuthorizationRequest,
-  GrantType,
-  IdentityProvider
+  AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider
 } from '../identity.js'
 import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
@@ -78,7 +74,8 @@ export interface VerificationLimits {
 }
 
 /**
- * @throws errors.OverloadedError, errors.GrantRejectedError, errors.ProviderUnavailableError, errors.RequestInvalidError
+ * @throws errors.OverloadedError, errors.GrantRejectedError, errors.ProviderUnavailableError,
+ *   errors.RequestInvalidError
  */
 export function createInquiry (name: string, { milliseconds, concurrency, deadlines }: VerificationLimits): Inquiry {
   const places = createPlaces(concurrency)
@@ -159,8 +156,8 @@ function readUrl (value: unknown): string {
   return new URL(value).href
 }
 
-// Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause of
-// an error of ours, whose message is safe to answer. An unknown error is an outage, never a no.
+// Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause
+// of an error of ours, whose message is safe to answer. An unknown error is an outage, never a no.
 function refusalOf (thrown: unknown, provider: string, log: FastifyBaseLogger): Error {
   const cause = legible(thrown)
   const code = codeOf(thrown)

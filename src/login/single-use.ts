@@ -19,13 +19,13 @@ export type SingleUsePolicy = Pick<IdentityProvider, 'nonce' | 'replay'>
  * What a login uses up is a list of keys. It is made on the way, and spent last: an outage spends nothing.
  */
 export interface SingleUse {
-  /** A nonce with its own expiry and proof: nothing is stored until it is spent, and every server of these keys knows it. */
+  /** A nonce with its own expiry and proof: every server of these keys knows it; stored is only a spent one. */
   issueNonce (): NonceAnswer
-  /** The nonce that a login uses up. @throws errors.GrantRejectedError when one is asked for and there is none of ours */
+  /** The nonce that a login uses up. @throws errors.GrantRejectedError where one of ours is asked for and missing */
   nonceKeys (policy: SingleUsePolicy, grant: AuthorizationGrant): readonly SpentKey[]
   /** The ID token that it uses up. @throws errors.ProviderUnavailableError for one without a name */
   tokenKeys (policy: SingleUsePolicy, grant: AuthorizationGrant, identity: Identity): readonly SpentKey[]
-  /** Spends all of them in one atomic step. @throws errors.GrantRejectedError, if one had been spent, and spends none then */
+  /** Spends all of them in one atomic step, or none. @throws errors.GrantRejectedError if one had been spent */
   spend (keys: readonly SpentKey[]): Promise<void>
 }
 
@@ -92,7 +92,8 @@ function tokenKeys (
 }
 
 /** `jti`; else issuer, subject and `iat`, with the audience: a user may have two tokens at once, for two of them. */
-function nameOf (provider: string, { iss = provider, sub, iat, aud = null, jti }: Identity['claims']): unknown[] | null {
+function nameOf (provider: string, claims: Identity['claims']): unknown[] | null {
+  const { iss = provider, sub, iat, aud = null, jti } = claims
   if (typeof jti === 'string' && jti !== '') return [iss, 'jti', jti]
   return iat !== undefined && sub !== undefined ? [iss, sub, iat, aud] : null
 }

@@ -13,15 +13,18 @@ import {
   callback, dictionary, integer, isObject, object, oneOf, open, pathPrefix, publicUrl, refused, text
 } from './values.js'
 
-/** What an application says when it registers the plugin. Durations are whole seconds unless the name says otherwise. */
+/** What an application says when it registers the plugin. Durations are whole seconds unless a name says otherwise. */
 export interface TokenExchangeOptions {
-  /** `iss` of the access tokens and the public address of this server: https, or http on a loopback host; no trailing slash. */
+  /** `iss` of the access tokens and the public address of this server: https, or http on a loopback host. */
   issuer: string
   /** `aud` of the access tokens. @default issuer */
   audience?: string
-  /** One HS256 secret of at least 32 bytes, or a list: the first that can sign, signs; all verify. `undefined`, as from an unset variable, is refused at start. */
+  /**
+   * One HS256 secret of at least 32 bytes, or a list: the first that can sign, signs; all verify. `undefined`, as from
+   * an unset variable, is refused at start.
+   */
   keys: string | readonly SigningKey[] | undefined
-  /** Who may vouch for users, by name (`[a-z0-9_-]+`): the path segment of the login and the prefix of subjects. @default {} */
+  /** Who may vouch for users, by name (`[a-z0-9_-]+`): the path segment of the login, the prefix of ids. @default {} */
   providers?: Readonly<Record<string, IdentityProvider>>
   /** What an identity may do here. @default everyone proven is `authenticated` */
   permissions?: PermissionLookup
@@ -120,7 +123,10 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     defaultLevel: given.read<Level | null>('defaultLevel', oneOf(...levels), null),
     sessions: given.has('sessions') ? given.read('sessions', value => resolveSessionOptions(value, material)) : null,
     cors,
-    azureMobileServices: readAzureMobileServices(given, { corsOrigins: cors?.origins ?? [], providers: providers.keys() }),
+    azureMobileServices: readAzureMobileServices(given, {
+      corsOrigins: cors?.origins ?? [],
+      providers: providers.keys()
+    }),
     providerTimeout: given.read('providerTimeout', milliseconds, 5000),
     lookupTimeout: given.read('lookupTimeout', milliseconds, 5000),
     concurrency: given.read('concurrency', integer(1, 100_000), 64),

@@ -36,7 +36,8 @@ export function open<const Name extends string> (value: unknown, path: string, k
       if (given !== undefined) return reader(given, pathOf(name))
       const [byDefault] = otherwise
       if (byDefault !== undefined) return byDefault
-      throw refused(pathOf(name), name in value ? 'is undefined: is the variable set that it comes from?' : 'is missing')
+      const why = name in value ? 'is undefined: is the variable set that it comes from?' : 'is missing'
+      throw refused(pathOf(name), why)
     },
     refuse: (name, why) => refused(pathOf(name), why)
   }

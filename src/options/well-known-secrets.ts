@@ -6,7 +6,8 @@ const printed = new Set([
   'AyM1SysPpbyfDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow', // RFC 7515, A.1
   'hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg', // RFC 7520, 3.5
   'qwertyuiopasdfghjklzxcvbnm123456', // jwt.io, earlier
-  'THIS IS USED TO SIGN AND VERIFY JWT TOKENS, REPLACE IT WITH YOUR OWN SECRET, IT CAN BE ANY STRING', // jasonwatmore.com
+  // jasonwatmore.com
+  'THIS IS USED TO SIGN AND VERIFY JWT TOKENS, REPLACE IT WITH YOUR OWN SECRET, IT CAN BE ANY STRING',
   'a secret with minimum length of 32 characters', // @fastify/session
   'averylogphrasebiggerthanthirtytwochars', // @fastify/secure-session
   'this-is-a-secret-of-at-least-32-bytes'

@@ -13,7 +13,9 @@ export type TokenGrant = (members: Members, request: FastifyRequest) => Promise<
 export function tokenGrants ({ exchange, refresh }: Server): ReadonlyMap<string, TokenGrant> {
   const grants = new Map<string, TokenGrant>()
   // RFC 6749, 6.
-  if (refresh !== null) grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
+  if (refresh !== null) {
+    grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
+  }
   // RFC 8693: the exchange of `POST /login/:provider` in the words of the standard.
   grants.set('urn:ietf:params:oauth:grant-type:token-exchange', async (members, request) => {
     const provider = exchange.provider(text(members, 'subject_issuer'))
@@ -80,7 +82,8 @@ function answer (error: FastifyError, request: FastifyRequest, reply: FastifyRep
     .send({ error: nameOf(error, status), error_description: describe(error), code: codeOf(error) })
 }
 
-// A refused subject token and an unknown issuer are invalid_request (RFC 8693, 2.2.2), a denied user invalid_grant: all 400.
+// A refused subject token and an unknown issuer are invalid_request (RFC 8693, 2.2.2), a denied user is invalid_grant:
+// all of them 400.
 function statusOf (error: FastifyError): number {
   if (isOurs(error)) return error.statusCode === 503 ? 503 : 400
   const status = error.statusCode ?? 503
