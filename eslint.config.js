@@ -12,6 +12,8 @@ export default [
   },
   {
     files: ['{src,test,bench,example}/**/*.ts'],
+    // They belong to no program here: the applications that compile them have settings of their own.
+    ignores: ['test/package/programs/**'],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',

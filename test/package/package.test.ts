@@ -12,11 +12,11 @@ const stories = join(import.meta.dirname, 'stories')
 // `npm test` has built it: a build during the tests would take it away from those that run at the same time.
 // An empty application with the packed tarball in it, and of other packages only what package.json declares:
 // a dependency that was forgotten there is missing here.
-async function installPacked (folder: string): Promise<string[]> {
+async function installPacked (folder: string): Promise<{ files: string[], size: number }> {
   const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
     cwd: root
   })
-  const [{ filename, files }] = JSON.parse(stdout)
+  const [{ filename, files, size }] = JSON.parse(stdout)
   const modules = join(folder, 'node_modules')
   const target = join(modules, 'fastify-token-exchange')
   mkdirSync(target, { recursive: true })
@@ -26,17 +26,17 @@ async function installPacked (folder: string): Promise<string[]> {
     mkdirSync(dirname(join(modules, name)), { recursive: true })
     symlinkSync(join(root, 'node_modules', name), join(modules, name))
   }
-  return files.map(({ path }: { path: string }) => path)
+  return { files: files.map(({ path }: { path: string }) => path), size }
 }
 
 t.test('the packed tarball, in an empty application', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-token-exchange-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const files = await installPacked(folder)
+  const { files, size } = await installPacked(folder)
 
   t.test('holds the build, the licence, the change log and nothing else', async t => {
     const strange = files.filter(
-      path => !/^(?:dist\/.*\.(?:js|cjs|d\.ts|d\.cts|map)|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)
+      path => !/^(?:dist\/.*\.(?:js|cjs|d\.ts|d\.cts)|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(path)
     )
     t.same(strange, [])
     for (const path of [
@@ -48,6 +48,10 @@ t.test('the packed tarball, in an empty application', async t => {
       'dist/index.d.ts',
       'dist/index.d.cts'
     ]) { t.ok(files.includes(path), path) }
+  })
+
+  t.test('is at most 350 kB', async t => {
+    t.ok(size <= 350_000, `${size} bytes`)
   })
 
   for (const [file, says] of [['story.mjs', 'ES module'], ['story.cjs', 'CommonJS']] as const) {

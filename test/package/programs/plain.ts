@@ -1,0 +1,28 @@
+import Fastify from 'fastify'
+import tokenExchange, { errors, type IdentityProvider } from 'fastify-token-exchange'
+import { facebook } from 'fastify-token-exchange/providers'
+import { memoryStore, type SessionStore } from 'fastify-token-exchange/stores'
+import { startIdentityServer } from 'fastify-token-exchange/testing'
+
+declare module 'fastify-token-exchange' {
+  interface TokenExchangeTypes { permission: 'todo:read' | 'todo:write' }
+}
+
+export async function start (): Promise<void> {
+  const idp = await startIdentityServer()
+  const store: SessionStore = memoryStore()
+  const own: IdentityProvider = {
+    accepts: ['access_token'],
+    verify: async () => { throw new errors.GrantRejectedError('nobody') }
+  }
+  const app = Fastify()
+  await app.register(tokenExchange, {
+    issuer: 'https://api.example.com',
+    keys: process.env.SIGNING_SECRET,
+    providers: { facebook: facebook(idp.facebook.options), own },
+    sessions: { store }
+  })
+  app.get('/', { onRequest: app.requirePermission('todo:read') }, ({ auth }) => auth.user?.id.toUpperCase() ?? null)
+  // @ts-expect-error no permission of this application
+  app.requirePermission('todo:reed')
+}
