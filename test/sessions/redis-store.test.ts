@@ -58,16 +58,15 @@ t.test('Redis', { skip: redisMissing }, async t => {
 
   await t.test('a row that is junk is no session', async t => {
     const { client, store } = await connect(t)
-    const times = '"arrivedAt":null,"createdAt":1,"lastUsedAt":1'
-    const members = `{"issuer":"i","userId":"u","secretId":"s","counter":0,${times}`
+    const members = '["i","u","s",0,null,1,1'
     for (const junk of [
       '', ':', '0:', '0:{}', '0:[]', '0:null', 'x:[1]', `0:${'['.repeat(10_000)}`, '0:["i","u","s",0,null,1,1,1,2,3]',
-      '0:0:1:{}\n', '0:0:1:null\n{}', `0:0:1:${members}}\n{}`, `0:2:1:${members},"expiresAt":1}\n{}`
+      '0:0:1:[]\n', '0:0:1:null\n{}', `0:0:1:${members}]\n{}`, `0:2:1:${members},1]\n{}`, `0:0:1:${members},1]`
     ]) {
       await client.set('token-exchange:session:{junk}', junk)
       t.equal(await store.read('junk'), null, junk.slice(0, 20))
     }
-    await client.set('token-exchange:session:{junk}', `0:0:1:${members},"expiresAt":1}\n{}`)
+    await client.set('token-exchange:session:{junk}', `0:0:1:${members},1]\n{}`)
     t.match(await store.read('junk'), { userId: 'u', identity: '{}', version: 0 })
   })
 

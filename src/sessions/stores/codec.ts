@@ -51,25 +51,32 @@ export function decodeFields (json: unknown): Fields {
   return recordOf(decoded(json))
 }
 
-// As Redis keeps a session: `version:ended:indexed until:members as JSON`, a line feed, the identity.
-const valueShape = /^(\d+):([01]):\d+:([^\n]*)(?:\n(.*))?$/s
-// And as it did before: `version:[members]`.
-const olderShape = /^(\d+):(\[.*\])$/s
-
-/** The members of a session in Redis, whose identity may have been left out. */
-export function fieldsIn (id: string, value: unknown): Fields {
-  if (typeof value !== 'string') return {}
-  const [, version, ended, members, identity] = valueShape.exec(value) ?? []
-  if (version === undefined) return olderFieldsIn(id, value)
-  return { ...decodeFields(members), id, version, ended: ended === '1', identity }
+/** The members of a session as Redis keeps them: a list, and last a record of those that came later. */
+export function encodeMembers (session: Session): string {
+  const { id, version, ended, identity, issuer, userId, ...others } = session
+  const { secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ...later } = others
+  const list = [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt]
+  return JSON.stringify(Object.keys(later).length === 0 ? list : [...list, later])
 }
 
-function olderFieldsIn (id: string, value: string): Fields {
-  const [, version, list] = olderShape.exec(value) ?? []
-  const [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, identity] =
-    listOf(decoded(list))
+// `version:ended:indexed until:members`, a line feed, the identity. Before, it was `version:members`, and the members
+// were followed by whether it had ended, and by the identity.
+const valueShape = /^(\d+):(?:([01]):\d+:)?(\[[^\n]*\])(?:\n(.*))?$/s
+
+/** The members of a session out of its value in Redis, whose identity may have been left out. */
+export function fieldsIn (id: string, value: unknown): Fields {
+  const [, version, state, members, rest] = valueShape.exec(String(value)) ?? []
+  const [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, last, identity = rest] =
+    listOf(decoded(members))
+  const ended = state === undefined ? last === 1 : state === '1'
   const times = { arrivedAt, createdAt, lastUsedAt, expiresAt }
-  return { id, version, issuer, userId, secretId, counter, ...times, ended: ended === 1, identity }
+  return { ...recordOf(last), id, issuer, userId, identity, secretId, counter, ...times, ended, version }
+}
+
+/** Whose the members say that the session is; null where they are none. */
+export function ownerIn (members: unknown): { issuer: string, userId: string } | null {
+  const [issuer, userId] = listOf(decoded(members))
+  return typeof issuer === 'string' && typeof userId === 'string' ? { issuer, userId } : null
 }
 
 /** A safe integer in any of its spellings: those of 64 bits come as strings (pg), numbers (PGlite) or bigints. */

@@ -63,7 +63,7 @@ export async function prepareTables (query: Query, table: string): Promise<void>
 }
 
 /** What an operator has to do about an error of PostgreSQL; undefined where that is not known. */
-export function explained (error: unknown, table: string): string | undefined {
+export function remedyFor (error: unknown, table: string): string | undefined {
   return new Map([
     ['42501', `the role of the pool may not do this: run the statements of postgresSchema('${table}') as one that ` +
       'may, and GRANT SELECT, INSERT, UPDATE, DELETE on the tables to that of the pool'],

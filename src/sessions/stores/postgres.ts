@@ -24,7 +24,7 @@ import {
   type Fields
 } from './codec.js'
 import { postgresListener } from './postgres-listener.js'
-import { explained, prepareTables, tableName, tablesOf } from './postgres-schema.js'
+import { prepareTables, remedyFor, tableName, tablesOf } from './postgres-schema.js'
 
 const uniqueViolation = '23505'
 /** Entries of the list of revocations that one call looks at. */
@@ -74,7 +74,7 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
       await ready
       return await rowsOf(text, values)
     } catch (error) {
-      const reason = explained(error, table)
+      const reason = remedyFor(error, table)
       if (reason === undefined) throw error
       ready = undefined
       throw new errors.StoreUnavailableError(reason)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { errors } from '../../errors.js'
-import { isObject, open, refused, type Reader } from '../../options/values.js'
+import { open, refused, type Reader } from '../../options/values.js'
 import {
   keptAfterExpiry,
   revocationsKept,
@@ -13,39 +13,21 @@ import {
   type SpentKey
 } from '../store.js'
 import {
-  decodeFields,
   decodeRevocation,
+  encodeMembers,
   encodeRevocation,
   fieldsIn,
   isWellFormed,
   listedOf,
   listOf,
+  ownerIn,
   sessionOf
 } from './codec.js'
+import { redisClient, senderOf, wordOf, type RedisClient } from './redis-client.js'
 import * as scripts from './redis-scripts.js'
 
 /** Entries of the list of revocations that one call looks at. */
 const pageSize = 5000
-/** Milliseconds that a command may wait for its answer before a client of node-redis is asked no more. */
-const patience = 2000
-
-/** What the store needs of ioredis, a node or a cluster, or of a client that is compatible with it. */
-export interface IoredisClient {
-  call (command: string, ...args: string[]): Promise<unknown>
-}
-
-/** What it needs of node-redis. */
-export interface NodeRedisClient {
-  sendCommand (args: string[]): Promise<unknown>
-}
-
-/** What it needs of a cluster of node-redis, which is told the key that decides on the node. */
-export interface NodeRedisCluster {
-  readonly masters: readonly unknown[]
-  sendCommand (firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown>
-}
-
-export type RedisClient = IoredisClient | NodeRedisClient | NodeRedisCluster
 
 export interface RedisStoreOptions {
   /**
@@ -66,8 +48,8 @@ export interface RedisStoreOptions {
  */
 export function redisStore (options: RedisStoreOptions): SessionStore {
   const given = open(options, 'redisStore', ['client', 'prefix'])
-  const send = senderOf(given.read('client', redisClient))
   const prefix = given.read('prefix', keyPrefix, 'token-exchange:')
+  const send = senderOf(given.read('client', redisClient), prefix)
 
   // As JSON, because UTF-8 would write the same for different halves of a pair. An id of ours stays what it is.
   const sessionKey = (id: string): string => `${prefix}session:{${JSON.stringify(id).slice(1, -1)}}`
@@ -86,7 +68,7 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
     try {
       return await send(keys[0], ['EVALSHA', sha, ...rest])
     } catch (error) {
-      if (wordOf(error) !== 'NOSCRIPT') throw explained(error, prefix)
+      if (wordOf(error) !== 'NOSCRIPT') throw error
       return await send(keys[0], ['EVAL', text, ...rest])
     }
   }
@@ -120,11 +102,10 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   }
 
   async function write (session: Session, expected: string, indexed: number): Promise<unknown> {
-    const { id, version, ended, identity, issuer, userId, ...others } = session
-    const owner = JSON.stringify({ issuer, userId }).slice(0, -1)
-    const members = JSON.stringify({ issuer, userId, ...others })
-    const row = [version, owner, ended ? 1 : 0, members, identity, timeToLive(session)]
-    return await run(scripts.write, [sessionKey(id)], [expected, ...row, indexed])
+    const { version, issuer, userId, ended, identity } = session
+    const owner = JSON.stringify([issuer, userId]).slice(0, -1)
+    const row = [version, owner, ended ? 1 : 0, encodeMembers(session), identity, timeToLive(session)]
+    return await run(scripts.write, [sessionKey(session.id)], [expected, ...row, indexed])
   }
 
   async function remember (session: Session): Promise<void> {
@@ -134,8 +115,8 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
 
   /** The key of the user that these members name. */
   function indexOf (members: unknown): string | null {
-    const { issuer, userId } = decodeFields(members)
-    return typeof issuer === 'string' && typeof userId === 'string' ? userKey(issuer, userId) : null
+    const owner = ownerIn(members)
+    return owner === null ? null : userKey(owner.issuer, owner.userId)
   }
 
   async function list (issuer: string, userId: string, limit: number): Promise<ListedSession[]> {
@@ -212,65 +193,11 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   return { create, read, replace, list, end, revoke, revocations, spend, sweep, now }
 }
 
-/** One command to the node of a key. */
-type Send = (key: string, command: [string, ...string[]]) => Promise<unknown>
-
-// ioredis has a `sendCommand` too, for commands of its own making.
-function senderOf (client: RedisClient): Send {
-  if ('call' in client) return (_key, command) => client.call(...command)
-  if ('masters' in client) return (key, command) => client.sendCommand(key, false, command)
-  return patient(command => client.sendCommand(command))
-}
-
-// node-redis sees that its socket has timed out only while nothing is sent, so that one who goes on asking would never
-// have an answer again.
-function patient (send: (command: string[]) => Promise<unknown>): Send {
-  const waiting = new Set<{ readonly since: number }>()
-  return async (_key, command) => {
-    const [oldest] = waiting
-    const call = { since: performance.now() }
-    if (oldest !== undefined && call.since - oldest.since > patience) {
-      throw new errors.StoreUnavailableError('Redis does not answer: the client is left alone until its socketTimeout')
-    }
-    waiting.add(call)
-    try {
-      return await send(command)
-    } finally {
-      waiting.delete(call)
-    }
-  }
-}
-
-const redisClient: Reader<RedisClient> = (value, path) => {
-  if (!isRedisClient(value)) throw refused(path, 'must be a client of ioredis or node-redis, or a cluster of theirs')
-  return value
-}
-
-function isRedisClient (value: unknown): value is RedisClient {
-  return isObject(value) && (typeof value.call === 'function' || typeof value.sendCommand === 'function')
-}
-
 const keyPrefix: Reader<string> = (value, path) => {
   if (typeof value !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$/.test(value)) {
     throw refused(path, 'must be 1 to 64 of A-Z a-z 0-9 : . _ -, the first one a letter or a digit')
   }
   return value
-}
-
-/** What Redis says first: the kind of error. */
-function wordOf (error: unknown): string | undefined {
-  return error instanceof Error ? error.message.split(' ')[0] : undefined
-}
-
-/** The same error, or one that says what an operator has to do about it. */
-function explained (error: unknown, prefix: string): unknown {
-  const reasons = new Map([
-    ['NOPERM', `the user of the client may not do this: allow it the keys ${prefix}* and @read @write @scripting time`],
-    ['READONLY', 'this Redis is a replica: connect the client to its primary'],
-    ['OOM', 'Redis is full: give it more maxmemory, with the maxmemory-policy noeviction']
-  ])
-  const reason = reasons.get(wordOf(error) ?? '')
-  return reason === undefined ? error : new errors.StoreUnavailableError(reason)
 }
 
 // Relative, so that a server whose clock is wrong does not make its rows vanish at once.
