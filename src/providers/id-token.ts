@@ -60,7 +60,8 @@ export async function verifyIdToken (
   checkNonce(policy, rules.nonceForms, nonce, plain)
   const found = rules.keys.key(kid, algorithm, context)
   const { publicKey, jwk } = found instanceof Promise ? await found : found
-  if (!(await isSignedBy(publicKey, algorithm, token))) throw rejected('signature')
+  const isSigned = isSignedBy(publicKey, algorithm, token)
+  if (!(isSigned instanceof Promise ? await isSigned : isSigned)) throw rejected('signature')
   rules.check?.(plain, jwk)
   const identity = standardIdentity(exact, clientId)
   return rules.identity?.(identity) ?? identity
@@ -184,18 +185,16 @@ const schemes: ReadonlyMap<string, Scheme> = new Map([
 const verifyInPool = promisify(verify)
 
 /**
- * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. In the thread pool, as jose does it, but
- * without WebCrypto, whose way there costs the event loop as much as the check itself.
+ * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. RSA at once: it takes 30 µs, less than to hand
+ * it to the thread pool and back; the curves, which take up to 2 ms, there.
  */
-export async function isSignedBy (publicKey: KeyObject, algorithm: string, jws: string): Promise<boolean> {
+export function isSignedBy (publicKey: KeyObject, algorithm: string, jws: string): boolean | Promise<boolean> {
   const scheme = schemes.get(algorithm)
   if (scheme === undefined) return false
   const { hash, ...how } = scheme
   const end = jws.lastIndexOf('.')
-  return await verifyInPool(
-    hash,
-    Buffer.from(jws.slice(0, end), 'latin1'),
-    { key: publicKey, ...how },
-    Buffer.from(jws.slice(end + 1), 'base64url')
-  )
+  const signed = Buffer.from(jws.slice(0, end), 'latin1')
+  const signature = Buffer.from(jws.slice(end + 1), 'base64url')
+  const work = publicKey.asymmetricKeyType === 'rsa' ? verify : verifyInPool
+  return work(hash, signed, { key: publicKey, ...how }, signature)
 }
