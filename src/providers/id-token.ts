@@ -185,8 +185,8 @@ const schemes: ReadonlyMap<string, Scheme> = new Map([
 const verifyInPool = promisify(verify)
 
 /**
- * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. RSA at once: it takes 30 µs, less than to hand
- * it to the thread pool and back; the curves, which take up to 2 ms, there.
+ * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. RSA at once: it takes 30 µs, less than the
+ * way to the thread pool and back; the curves, which take up to 2 ms, there.
  */
 export function isSignedBy (publicKey: KeyObject, algorithm: string, jws: string): boolean | Promise<boolean> {
   const scheme = schemes.get(algorithm)

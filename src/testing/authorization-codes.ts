@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { ProviderClock } from './clock.js'
+import { basicCredentials, json, type Answer, type Call, type ProviderClock, type Site } from './site.js'
 
 /** What an authorization code was issued for; its exchange must say the same. */
 export interface CodeOptions {
@@ -84,4 +84,109 @@ export function createAuthorizationCodes<Subject> (
 
 function s256 (verifier: string): string {
   return createHash('sha256').update(verifier).digest('base64url')
+}
+
+/** RFC 6749, 4.1.3: what the code in a form stands for, answered; or why it stands for nothing. */
+export async function redeemForm<Subject> (
+  codes: AuthorizationCodes<Subject>,
+  form: URLSearchParams,
+  clientId: string,
+  answer: (subject: Subject) => Answer | Promise<Answer>,
+  refuse: (why: CodeRefused['why']) => Answer
+): Promise<Answer> {
+  try {
+    const [redirectUri, codeVerifier] = [form.get('redirect_uri'), form.get('code_verifier')]
+    return await answer(codes.redeem({ code: form.get('code') ?? '', clientId, redirectUri, codeVerifier }))
+  } catch (error) {
+    if (error instanceof CodeRefused) return refuse(error.why)
+    throw error
+  }
+}
+
+/** The provider's page that browsers are sent to. Nobody has to click: it sends them back at once. */
+export interface LoginPage<Person> {
+  /** Who is signed in there from now on. */
+  signIn (person: Person): void
+  /** From now on the user says no, or the provider does; `false` ends that. @default 'access_denied' */
+  refuse (error?: string | false): void
+}
+
+/** What a code that the page makes is bound to. */
+export interface PageRequest extends CodeOptions {
+  clientId: string
+  redirectUri: string
+  codeChallenge: string | null
+  nonce: string | null
+}
+
+/** RFC 6749, 4.1.1 and 4.1.2; RFC 9207 where `iss` is given. @param issue makes a code for a person */
+export function serveLoginPage<Person> (
+  site: Site,
+  path: RegExp,
+  rules: { clientIds: readonly string[], nobody: Person, iss?: string },
+  issue: (person: Person, request: PageRequest) => string
+): LoginPage<Person> {
+  let person = rules.nobody
+  let refusal: string | false = false
+
+  site.get(path, call => {
+    const request = readRequest(call, rules.clientIds)
+    if (typeof request === 'string') return json(400, { error: 'invalid_request', error_description: request })
+    const answer =
+      refusal === false ? { code: issue(person, request) } : { error: refusal, error_description: 'The user said no.' }
+    const state = call.query.get('state')
+    return redirect(request.redirectUri, {
+      ...answer,
+      ...(state !== null && { state }),
+      ...(rules.iss !== undefined && { iss: rules.iss })
+    })
+  })
+
+  return {
+    signIn (next) {
+      person = next
+    },
+    refuse (error = 'access_denied') {
+      refusal = error
+    }
+  }
+}
+
+function readRequest ({ query }: Call, clientIds: readonly string[]): PageRequest | string {
+  const clientId = query.get('client_id') ?? ''
+  const redirectUri = query.get('redirect_uri') ?? ''
+  if (!clientIds.includes(clientId)) return 'client_id'
+  if (!URL.canParse(redirectUri)) return 'redirect_uri'
+  if (query.get('response_type') !== 'code') return 'response_type'
+  if (query.has('code_challenge') && query.get('code_challenge_method') !== 'S256') return 'code_challenge_method'
+  return { clientId, redirectUri, codeChallenge: query.get('code_challenge'), nonce: query.get('nonce') }
+}
+
+function redirect (uri: string, parameters: Record<string, string>): Answer {
+  const url = new URL(uri)
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  return { status: 302, headers: { location: url.href, 'cache-control': 'no-store' }, body: '' }
+}
+
+/** What a code of an OpenID Connect issuer stands for. */
+export interface CodeSubject { claims: Readonly<Record<string, unknown>>, clientId: string, nonce: string | null }
+
+/** RFC 6749, 4.1.3 with 2.3.1: the secret by Basic or in the form; none for a public client, where `secret` is null. */
+export async function answerCode (
+  call: Call,
+  codes: AuthorizationCodes<CodeSubject>,
+  secret: string | null,
+  idToken: (claims: Readonly<Record<string, unknown>>) => Promise<string>
+): Promise<Answer> {
+  const form = new URLSearchParams(call.body)
+  const basic = basicCredentials(call.headers)
+  const clientId = basic === undefined ? (form.get('client_id') ?? '') : decodeURIComponent(basic.id)
+  const presented = basic === undefined ? form.get('client_secret') : decodeURIComponent(basic.secret)
+  if (presented !== null && presented !== secret) return json(401, { error: 'invalid_client' })
+  if (form.get('grant_type') !== 'authorization_code') return json(400, { error: 'unsupported_grant_type' })
+  return await redeemForm(codes, form, clientId, async ({ claims, clientId, nonce }) => {
+    const id = await idToken({ aud: clientId, ...(nonce !== null && { nonce }), ...claims })
+    const tokens = { access_token: 'of-no-use-here', token_type: 'Bearer', expires_in: 3600, id_token: id }
+    return json(200, tokens, { 'cache-control': 'no-store' })
+  }, () => json(400, { error: 'invalid_grant' }))
 }

@@ -1,5 +1,4 @@
-import { createHmac } from 'node:crypto'
-import { graphError, switchedError, type GraphErrorCode } from './graph-errors.js'
+import { createHmac, randomBytes } from 'node:crypto'
 import { json, type Answer, type Call, type Handler, type Site } from './site.js'
 
 export interface FacebookUser { id: string, name: string, email?: string, picture?: string }
@@ -21,7 +20,7 @@ export interface GraphSwitches { error: GraphErrorCode | false, numericIds: bool
 
 interface Problem { code: number, message: string, subcode?: number }
 
-const UNREADABLE: Problem = { code: 190, message: 'Invalid OAuth access token - Cannot parse access token' }
+const unreadable: Problem = { code: 190, message: 'Invalid OAuth access token - Cannot parse access token' }
 
 /**
  * `debug_token` and `me` of Facebook's Graph, with or without a version in the path.
@@ -68,7 +67,7 @@ function debugToken (
   const input = call.query.get('input_token')
   if (input === null || input === '') return graphError(100, '(#100) The parameter input_token is required')
   const token = tokens.get(input)
-  if (token === undefined) return json(200, { data: { error: UNREADABLE, is_valid: false, scopes: [] } })
+  if (token === undefined) return json(200, { data: { error: unreadable, is_valid: false, scopes: [] } })
   // "The tokens must be from the same app": the Graph says so with an error and not with another app_id.
   if (token.appId !== app.appId && !token.inspectable) {
     return graphError(100, '(#100) The App_id in the input_token did not match the Viewing App')
@@ -96,9 +95,9 @@ function me (call: Call, site: Site, app: { appSecret: string }, tokens: Readonl
     return graphError(2500, 'An active access token must be used to query information about the current user.')
   }
   const token = tokens.get(presented)
-  const problem = token === undefined ? UNREADABLE : problemOf(token, site)
+  const problem = token === undefined ? unreadable : problemOf(token, site)
   if (token === undefined || problem !== undefined) {
-    const { code, message, subcode } = problem ?? UNREADABLE
+    const { code, message, subcode } = problem ?? unreadable
     return graphError(code, message, subcode)
   }
   // https://developers.facebook.com/docs/graph-api/guides/secure-requests: with "Require App Secret" switched on.
@@ -137,8 +136,8 @@ function problemOf (token: GraphToken, site: Site): Problem | undefined {
   if (!token.valid) {
     return {
       code: 190,
-      message:
-        'Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.',
+      message: 'Error validating access token: The session has been invalidated because the user changed their ' +
+        'password or Facebook has changed the session for security reasons.',
       subcode: 460
     }
   }
@@ -147,4 +146,50 @@ function problemOf (token: GraphToken, site: Site): Problem | undefined {
     return { code: 190, message: 'Error validating access token: Session has expired.', subcode: 463 }
   }
   return undefined
+}
+
+/** The errors that `graphError` switches on: codes of the Graph, or the one that a wrong app type causes. */
+export type GraphErrorCode = 1 | 2 | 4 | 17 | 190 | 341 | 613 | 'desktop-app'
+
+interface GraphError { status: number, code: number, message: string, subcode?: number }
+
+// Codes and what they mean: https://developers.facebook.com/docs/graph-api/guides/error-handling
+const switchable: Record<GraphErrorCode, GraphError> = {
+  1: { status: 500, code: 1, message: 'An unknown error occurred' },
+  2: { status: 500, code: 2, message: 'Service temporarily unavailable' },
+  4: { status: 400, code: 4, message: '(#4) Application request limit reached' },
+  17: { status: 400, code: 17, message: '(#17) User request limit reached' },
+  190: { status: 400, code: 190, message: 'Invalid OAuth access token - Cannot parse access token' },
+  341: { status: 400, code: 341, message: '(#341) Application limit reached' },
+  613: { status: 400, code: 613, message: '(#613) Calls to this api have exceeded the rate limit' },
+  // The code is that of a passing fault; only the message tells that waiting will not help.
+  'desktop-app': {
+    status: 400,
+    code: 1,
+    message: 'The request is invalid because the app is configured as a desktop app'
+  }
+}
+
+export function isGraphErrorCode (code: unknown): code is GraphErrorCode {
+  return Object.hasOwn(switchable, String(code))
+}
+
+function switchedError (code: GraphErrorCode): Answer {
+  return errorAnswer(switchable[code])
+}
+
+export function graphError (code: number, message: string, subcode?: number): Answer {
+  return errorAnswer({ status: 400, code, message, ...(subcode === undefined ? {} : { subcode }) })
+}
+
+function errorAnswer ({ status, code, message, subcode }: GraphError): Answer {
+  return json(status, {
+    error: {
+      message,
+      type: 'OAuthException',
+      code,
+      ...(subcode === undefined ? {} : { error_subcode: subcode }),
+      fbtrace_id: randomBytes(8).toString('base64url')
+    }
+  })
 }

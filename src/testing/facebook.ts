@@ -1,12 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { serveGraph, type GraphSwitches, type GraphToken } from './facebook-graph.js'
-import { createAuthorizationCodes } from './authorization-codes.js'
-import { serveGraphCodes } from './facebook-codes.js'
-import type { FaultSwitches } from './faults.js'
-import { isGraphErrorCode, type GraphErrorCode } from './graph-errors.js'
-import { serveLoginPage, type LoginPage } from './login-page.js'
+import {
+  createAuthorizationCodes,
+  redeemForm,
+  serveLoginPage,
+  type AuthorizationCodes,
+  type LoginPage
+} from './authorization-codes.js'
+import {
+  graphError,
+  isGraphErrorCode,
+  serveGraph,
+  type GraphErrorCode,
+  type GraphSwitches,
+  type GraphToken
+} from './facebook-graph.js'
 import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
-import type { Site } from './site.js'
+import { json, type FaultSwitches, type Handler, type Site } from './site.js'
 
 /** A person on Facebook, as the app sees them. */
 export interface FacebookPerson {
@@ -62,8 +71,8 @@ export interface LocalFacebook extends FaultSwitches {
 }
 
 // Both kinds of token speak of the same person unless told otherwise.
-const SUBJECT = '10158000000000001'
-const DAY = 86_400
+const subject = '10158000000000001'
+const day = 86_400
 
 export function localFacebook (site: Site): LocalFacebook {
   const appId = '1015800000000042'
@@ -110,7 +119,7 @@ export function localFacebook (site: Site): LocalFacebook {
         {
           iss: 'https://www.facebook.com',
           aud: appId,
-          sub: SUBJECT,
+          sub: subject,
           iat: now,
           exp: now + 3600,
           jti: randomBytes(12).toString('hex'),
@@ -135,15 +144,42 @@ export function localFacebook (site: Site): LocalFacebook {
 
 function goodToken (appId: string, now: number, person: FacebookPerson): GraphToken {
   return {
-    user: { id: SUBJECT, name: 'Test Person', ...person },
+    user: { id: subject, name: 'Test Person', ...person },
     appId,
     application: 'Test App',
     type: 'USER',
     scopes: person.email === undefined ? ['public_profile'] : ['email', 'public_profile'],
     issuedAt: now,
-    expiresAt: now + 60 * DAY,
-    dataAccessExpiresAt: now + 90 * DAY,
+    expiresAt: now + 60 * day,
+    dataAccessExpiresAt: now + 90 * day,
     valid: true,
     inspectable: false
   }
+}
+
+/**
+ * The Graph's token endpoint, by GET or POST; its errors are the Graph's and not those of OAuth.
+ * https://developers.facebook.com/docs/facebook-login/guides/advanced/manual-flow#exchangecode
+ */
+function serveGraphCodes<Person> (
+  site: Site,
+  app: { appId: string, appSecret: string },
+  codes: AuthorizationCodes<Person>,
+  accessToken: (person: Person) => string
+): void {
+  const handler: Handler = ({ query, body }) => {
+    const form = body === '' ? query : new URLSearchParams(body)
+    if (form.get('client_id') !== app.appId || form.get('client_secret') !== app.appSecret) {
+      return graphError(1, 'Error validating client secret.')
+    }
+    return redeemForm(
+      codes,
+      form,
+      app.appId,
+      person => json(200, { access_token: accessToken(person), token_type: 'bearer', expires_in: 5_183_944 }),
+      () => graphError(100, 'Invalid verification code format.')
+    )
+  }
+  site.get(/^(?:\/v\d+\.\d+)?\/oauth\/access_token$/, handler)
+  site.post(/^(?:\/v\d+\.\d+)?\/oauth\/access_token$/, handler)
 }

@@ -1,8 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { CodeRefused, createAuthorizationCodes, type CodeOptions } from './authorization-codes.js'
-import type { FaultSwitches } from './faults.js'
-import { serveLoginPage, type LoginPage } from './login-page.js'
-import { basicCredentials, json, type Answer, type Call, type Site } from './site.js'
+import {
+  createAuthorizationCodes,
+  redeemForm,
+  serveLoginPage,
+  type CodeOptions,
+  type LoginPage
+} from './authorization-codes.js'
+import { basicCredentials, json, type Answer, type Call, type FaultSwitches, type Site } from './site.js'
 
 /** A person on GitHub. */
 export interface GithubPerson {
@@ -51,13 +55,13 @@ interface GithubToken {
   scopes: readonly string[]
 }
 
-// https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
-const BAD_CODE = { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' }
-const BAD_REDIRECT = {
+// docs.github.com, "Troubleshooting OAuth app access token request errors".
+const badCode = { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' }
+const badRedirect = {
   error: 'redirect_uri_mismatch',
   error_description: 'The redirect_uri MUST match the registered callback URL for this application.'
 }
-const BAD_CLIENT = {
+const badClient = {
   error: 'incorrect_client_credentials',
   error_description: 'The client_id and/or client_secret passed are incorrect.'
 }
@@ -92,20 +96,15 @@ export function localGithub (site: Site): LocalGithub {
   site.post(/^\/login\/oauth\/access_token$/, call => {
     const form = parametersOf(call)
     if (form.get('client_id') !== clientId || form.get('client_secret') !== clientSecret) {
-      return oauthAnswer(call, BAD_CLIENT)
+      return oauthAnswer(call, badClient)
     }
-    try {
-      const person = codes.redeem({
-        code: form.get('code') ?? '',
-        clientId,
-        redirectUri: form.get('redirect_uri'),
-        codeVerifier: form.get('code_verifier')
-      })
-      return oauthAnswer(call, { access_token: accessToken(person), scope: 'read:user', token_type: 'bearer' })
-    } catch (error) {
-      if (!(error instanceof CodeRefused)) throw error
-      return oauthAnswer(call, error.why === 'redirect_uri' ? BAD_REDIRECT : BAD_CODE)
-    }
+    return redeemForm(
+      codes,
+      form,
+      clientId,
+      person => oauthAnswer(call, { access_token: accessToken(person), scope: 'read:user', token_type: 'bearer' }),
+      why => oauthAnswer(call, why === 'redirect_uri' ? badRedirect : badCode)
+    )
   })
 
   const page = serveLoginPage<GithubPerson>(

@@ -1,15 +1,12 @@
 import { localApple, type LocalApple } from './apple.js'
-import { createCallLog, type CallLog } from './call-log.js'
-import { createClock, type ProviderClock } from './clock.js'
 import { localFacebook, type LocalFacebook } from './facebook.js'
-import { createFaults, type FaultSwitches } from './faults.js'
 import { localGithub, type LocalGithub } from './github.js'
 import { localIntrospection, type LocalIntrospection } from './introspection.js'
-import { listenLocally } from './local-server.js'
+import { createCallLog, listenLocally, type CallLog } from './local-server.js'
 import { localMicrosoft, type LocalMicrosoft } from './microsoft.js'
 import { localGoogle, localOidc, type LocalGoogle, type LocalOidc } from './openid-issuer.js'
 import type { RotateOptions } from './signing-keys.js'
-import { createSite, type Site } from './site.js'
+import { createClock, createFaults, createSite, type FaultSwitches, type ProviderClock, type Site } from './site.js'
 
 export interface IdentityServerOptions {
   /** TCP port on 127.0.0.1. @default 0, a free one */

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { FaultSwitches } from './faults.js'
-import { basicCredentials, json, type Site } from './site.js'
+import { basicCredentials, json, type FaultSwitches, type Site } from './site.js'
 
 /** An authorization server that answers what its tokens are good for (RFC 7662). */
 export interface LocalIntrospection extends FaultSwitches {

@@ -1,11 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { CallRecorder } from './call-log.js'
-import type { Faults } from './faults.js'
-import { json, type Answer, type Site } from './site.js'
+import { json, type Answer, type Faults, type Site } from './site.js'
 
-const BODY_LIMIT = 65_536
-const PAGE = '<!doctype html><title>Sorry</title><h1>Something went wrong</h1>'
+const bodyLimit = 65_536
+const page = '<!doctype html><title>Sorry</title><h1>Something went wrong</h1>'
 
 export interface LocalServer {
   readonly url: string
@@ -13,7 +11,10 @@ export interface LocalServer {
   close (): Promise<void>
 }
 
-/** Listens on the loopback interface only: what it hands out opens doors in tests and must not be reachable from elsewhere. */
+/**
+ * Listens on the loopback interface only: what it hands out opens doors in tests and must not be reachable from
+ * elsewhere.
+ */
 export async function listenLocally (port: number): Promise<LocalServer> {
   const server = createServer()
   const closing = new AbortController()
@@ -77,7 +78,7 @@ async function read (incoming: IncomingMessage): Promise<string> {
   for await (const chunk of incoming) {
     const bytes: Buffer = chunk
     size += bytes.length
-    if (size > BODY_LIMIT) throw new RangeError('the body is too large')
+    if (size > bodyLimit) throw new RangeError('the body is too large')
     chunks.push(bytes)
   }
   return Buffer.concat(chunks).toString()
@@ -86,10 +87,45 @@ async function read (incoming: IncomingMessage): Promise<string> {
 function fail (outage: Exclude<Faults['outage'], false>, response: ServerResponse): void {
   if (outage === 'hang') return
   if (outage === 'reset') { response.socket?.resetAndDestroy(); return }
-  if (outage === 'html') return send({ status: 200, headers: { 'content-type': 'text/html' }, body: PAGE }, response)
+  if (outage === 'html') return send({ status: 200, headers: { 'content-type': 'text/html' }, body: page }, response)
   send(json(503, { error: 'temporarily_unavailable' }, { 'retry-after': '1' }), response)
 }
 
 function send (answer: Answer, response: ServerResponse): void {
   response.writeHead(answer.status, answer.headers).end(answer.body)
+}
+
+/** One request that the identity server got. Without query, headers and body: that is where the secrets are. */
+export interface RecordedCall {
+  readonly method: string
+  /** Whole path, e.g. `/facebook/debug_token`. */
+  readonly path: string
+  /** Milliseconds since the epoch, by the real clock. */
+  readonly at: number
+}
+
+/** The requests so far, oldest first; those that an outage swallowed included. */
+export interface CallLog extends Iterable<RecordedCall> {
+  readonly length: number
+  /** How many of them went to this path: the whole of it, or whatever the pattern finds. All, without an argument. */
+  count (path?: string | RegExp): number
+  clear (): void
+}
+
+interface CallRecorder extends CallLog {
+  record (method: string, path: string): void
+}
+
+export function createCallLog (): CallRecorder {
+  const calls: RecordedCall[] = []
+  return {
+    [Symbol.iterator]: () => [...calls].values(),
+    get length () { return calls.length },
+    count (path) {
+      if (path === undefined) return calls.length
+      return calls.filter(call => typeof path === 'string' ? call.path === path : call.path.search(path) !== -1).length
+    },
+    clear () { calls.length = 0 },
+    record (method, path) { calls.push(Object.freeze({ method, path, at: Date.now() })) }
+  }
 }

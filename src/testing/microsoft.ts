@@ -1,6 +1,5 @@
-import type { FaultSwitches } from './faults.js'
 import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
-import { json, type Site } from './site.js'
+import { json, type FaultSwitches, type Site } from './site.js'
 
 /** Microsoft's identity platform: one authority, many tenants, keys that say whose tokens they may sign. */
 export interface LocalMicrosoft extends FaultSwitches {
@@ -22,8 +21,8 @@ export interface LocalMicrosoft extends FaultSwitches {
   rotate(options?: RotateOptions): Promise<void>
 }
 
-const CONSUMERS = '9188040d-6c67-4c5b-b112-36a304b66dad'
-const TENANT = '72f988bf-0000-4000-8000-2d7cd011db47'
+const consumers = '9188040d-6c67-4c5b-b112-36a304b66dad'
+const tenantId = '72f988bf-0000-4000-8000-2d7cd011db47'
 
 // Claims: https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
 // Keys and their issuer: https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-issuer
@@ -33,13 +32,13 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
   // Without `alg`, as Microsoft publishes them.
   const keys = createKeyRing(
     { name: 'organizations', algorithm: 'RS256', members: { issuer: issuerOf('{tenantid}') } },
-    { name: 'consumers', algorithm: 'RS256', members: { issuer: issuerOf(CONSUMERS) } }
+    { name: 'consumers', algorithm: 'RS256', members: { issuer: issuerOf(consumers) } }
   )
   site.get(/^\/[^/]+\/discovery\/v2\.0\/keys$/, call => keys.keySet(call.headers['if-none-match']))
   site.get(/^\/([^/]+)\/v2\.0\/\.well-known\/openid-configuration$/, ({ params: [tenant = 'common'] }) =>
     json(200, {
       issuer: issuerOf(
-        tenant === 'common' || tenant === 'organizations' ? '{tenantid}' : tenant === 'consumers' ? CONSUMERS : tenant
+        tenant === 'common' || tenant === 'organizations' ? '{tenantid}' : tenant === 'consumers' ? consumers : tenant
       ),
       jwks_uri: `${site.url}/${tenant}/discovery/v2.0/keys`,
       response_types_supported: ['code', 'id_token', 'code id_token', 'id_token token'],
@@ -50,11 +49,11 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
 
   return {
     ...site.faults.switches,
-    options: { clientIds, tenants: [TENANT], endpoints: { authority: site.url } },
+    options: { clientIds, tenants: [tenantId], endpoints: { authority: site.url } },
     rotate: keys.rotate,
     async idToken (claims = {}, header = {}, signedBy) {
       const now = site.clock.now()
-      const { tid } = { tid: TENANT, ...claims }
+      const { tid } = { tid: tenantId, ...claims }
       return await keys.sign({
         iss: issuerOf(tid),
         aud: clientIds[0],
@@ -68,7 +67,7 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
         nbf: now,
         exp: now + 3600,
         ...claims
-      }, header, signedBy ?? (tid === CONSUMERS ? 'consumers' : 'organizations'))
+      }, header, signedBy ?? (tid === consumers ? 'consumers' : 'organizations'))
     }
   }
 }

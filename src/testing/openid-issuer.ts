@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { createAuthorizationCodes } from './authorization-codes.js'
-import type { FaultSwitches } from './faults.js'
-import { serveLoginPage, type LoginPage } from './login-page.js'
+import {
+  answerCode,
+  createAuthorizationCodes,
+  serveLoginPage,
+  type CodeSubject,
+  type LoginPage
+} from './authorization-codes.js'
 import { createKeyRing, type HeaderOverrides, type KeySlot, type RotateOptions } from './signing-keys.js'
-import { json, type Site } from './site.js'
-import { answerCode, type CodeSubject } from './token-endpoint.js'
+import { json, type FaultSwitches, type Site } from './site.js'
 
 /** An issuer of ID tokens, made of the options of its provider. */
 export interface LocalIssuer<Options> extends FaultSwitches {
@@ -29,14 +32,14 @@ export type LocalGoogle = LocalIssuer<{
 }> &
   LocalLogin
 
-/** Logins by redirect. The provider's options stay without them: `google({ ...options, redirect: { clientSecret } })`. */
+/** Logins by redirect. The options come without them: `google({ ...options, redirect: { clientSecret } })`. */
 export interface LocalLogin {
   readonly clientSecret: string
   /** Claims of the ID token of whoever is signed in, beyond those of a good one. */
   readonly page: LoginPage<Readonly<Record<string, unknown>>>
 }
 
-const OIDC_KEYS: readonly [KeySlot, ...KeySlot[]] = [
+const oidcKeys: readonly [KeySlot, ...KeySlot[]] = [
   { name: 'rsa', algorithm: 'RS256', members: { alg: 'RS256' } },
   { name: 'rsa-pss', algorithm: 'PS256', members: { alg: 'PS256' } },
   { name: 'p-256', algorithm: 'ES256', members: { alg: 'ES256' } },
@@ -57,9 +60,9 @@ export function localOidc (site: Site): LocalOidc {
     code_challenge_methods_supported: ['S256'],
     response_types_supported: ['code'],
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: OIDC_KEYS.map(key => key.algorithm)
+    id_token_signing_alg_values_supported: oidcKeys.map(key => key.algorithm)
   }))
-  const issued = issuer(site, OIDC_KEYS, { iss: site.url, aud: clientIds[0], sub: 'user-1' })
+  const issued = issuer(site, oidcKeys, { iss: site.url, aud: clientIds[0], sub: 'user-1' })
   return { ...issued, ...login(site, clientIds, issued.idToken, site.url), options: { issuer: site.url, clientIds } }
 }
 

@@ -37,21 +37,21 @@ export interface KeyRing {
 interface SlotKey extends KeySlot { kid: string, privateKey: KeyObject, publicKey: KeyObject }
 
 const generate = promisify(generateKeyPair)
-const GENERATE: Record<SigningAlgorithm, () => Promise<{ privateKey: KeyObject, publicKey: KeyObject }>> = {
+const generators: Record<SigningAlgorithm, () => Promise<{ privateKey: KeyObject, publicKey: KeyObject }>> = {
   RS256: () => generate('rsa', { modulusLength: 2048 }),
   PS256: () => generate('rsa', { modulusLength: 2048 }),
   ES256: () => generate('ec', { namedCurve: 'P-256' }),
   EdDSA: () => generate('ed25519')
 }
 
-const SIGN: Record<SigningAlgorithm, (data: Buffer, key: KeyObject) => Buffer> = {
+const signers: Record<SigningAlgorithm, (data: Buffer, key: KeyObject) => Buffer> = {
   RS256: (data, key) => sign('sha256', data, key),
   PS256: (data, key) => sign('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }),
   ES256: (data, key) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' }),
   EdDSA: (data, key) => sign(null, data, key)
 }
 
-/** Keys are made when the issuer first needs them, all of one issuer at once: a start costs no RSA key that no test uses. */
+/** Keys are made when the issuer first needs them, all of one issuer at once: a start costs no key that none uses. */
 export function createKeyRing (first: KeySlot, ...others: readonly KeySlot[]): KeyRing {
   let signing: Promise<[SlotKey, ...SlotKey[]]> | undefined
   let retired: SlotKey[] = []
@@ -89,7 +89,7 @@ export function createKeyRing (first: KeySlot, ...others: readonly KeySlot[]): K
 }
 
 async function generateKey (slot: KeySlot): Promise<SlotKey> {
-  return { ...slot, kid: randomBytes(12).toString('base64url'), ...await GENERATE[slot.algorithm]() }
+  return { ...slot, kid: randomBytes(12).toString('base64url'), ...await generators[slot.algorithm]() }
 }
 
 function toJwk (key: SlotKey): Record<string, unknown> {
@@ -108,5 +108,5 @@ function signature (key: SlotKey, algorithm: unknown, input: string): string {
   if (algorithm === 'HS256') {
     return createHmac('sha256', key.publicKey.export({ type: 'spki', format: 'pem' })).update(input).digest('base64url')
   }
-  return SIGN[key.algorithm](Buffer.from(input), key.privateKey).toString('base64url')
+  return signers[key.algorithm](Buffer.from(input), key.privateKey).toString('base64url')
 }

@@ -1,6 +1,73 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { ProviderClock } from './clock.js'
-import { createFaults, type Faults } from './faults.js'
+
+/** The provider's clock: what it writes into `iat` and `exp`, and what it takes for expired. */
+export interface ProviderClock {
+  /**
+   * Sets the clock off the real one, in seconds: ahead when positive, behind when negative. `0` sets it right.
+   * @throws TypeError for what is not a finite number
+   */
+  offset (seconds: number): void
+  /** Seconds since the epoch, by this clock. */
+  now (): number
+}
+
+export function createClock (): ProviderClock {
+  let ahead = 0
+  return {
+    offset (seconds) {
+      if (!Number.isFinite(seconds)) throw new TypeError('clock.offset takes a number of seconds')
+      ahead = seconds
+    },
+    now: () => Math.floor(Date.now() / 1000 + ahead)
+  }
+}
+
+/**
+ * How a provider fails: `down` answers 503, `reset` cuts the connection, `html` answers 200 with a web page
+ * (what captive portals and proxies do), `hang` takes the request and never answers.
+ */
+export type Outage = 'down' | 'reset' | 'html' | 'hang'
+
+/** The switches of one provider, or of the whole server. Both apply: the server's first. */
+export interface FaultSwitches {
+  /**
+   * Begins an outage; `false` ends it.
+   * @default 'down'
+   */
+  outage (kind?: Outage | false): void
+  /** Answers this many milliseconds later; `0` ends it. */
+  slow (milliseconds: number): void
+}
+
+export interface Faults {
+  readonly switches: FaultSwitches
+  readonly outage: Outage | false
+  /** Milliseconds. */
+  readonly delay: number
+}
+
+const outages: readonly unknown[] = ['down', 'reset', 'html', 'hang', false]
+
+export function createFaults (): Faults {
+  let outage: Outage | false = false
+  let delay = 0
+  return {
+    switches: {
+      outage (kind = 'down') {
+        if (!outages.includes(kind)) throw new TypeError("outage takes 'down', 'reset', 'html', 'hang' or false")
+        outage = kind
+      },
+      slow (milliseconds) {
+        if (!(Number.isFinite(milliseconds) && milliseconds >= 0)) {
+          throw new TypeError('slow takes a number of milliseconds')
+        }
+        delay = milliseconds
+      }
+    },
+    get outage () { return outage },
+    get delay () { return delay }
+  }
+}
 
 export interface Call {
   readonly query: URLSearchParams
