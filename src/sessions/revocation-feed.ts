@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Revocations } from './revocations.js'
 import type { SessionStore } from './store.js'
 import type { StoreCalls, StoreClock } from './store-calls.js'
@@ -49,6 +50,8 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
       for (const revocation of page.revocations) if (revocation.issuer === issuer) revocations.add(revocation)
       isNew = page.revocations.length > 0 && page.cursor !== cursor
       cursor = page.cursor
+      // A store in memory answers before anything else gets its turn.
+      if (isNew) await nextTurn()
     }
     [heardAt, heardTick] = began
   }

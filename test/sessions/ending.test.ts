@@ -1,7 +1,8 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
-import type { SessionStore } from '../../src/sessions/store.js'
+import type { Sessions } from '../../src/sessions/sessions.js'
+import type { Revocation, SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer } from '../routes/session-server.js'
 import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
@@ -58,6 +59,35 @@ for (const [place, broken] of Object.entries(places)) {
     })
   })
 }
+
+t.test('a server that goes away before the row has ended', async t => {
+  const ends: Record<string, (sessions: Sessions, sessionId: string) => Promise<void>> = {
+    'of a session': async (sessions, sessionId) => await sessions.revokeSession(sessionId),
+    'of a user': async sessions => await sessions.revokeUser('test:1')
+  }
+  for (const [name, end] of Object.entries(ends)) {
+    await t.test(`${name}: another ends it before it forgets the revocation`, async t => {
+      const store = memoryStore()
+      const gone = sessionsOn({
+        ...store,
+        end: async (_ids: readonly string[], entries: readonly Revocation[]) => await store.revoke(entries)
+      })
+      const login = await logIn(gone)
+      await end(gone, login.sessionId)
+      await gone.close()
+      const after = await logIn(sessionsOn(store))
+      t.equal((await store.read(login.sessionId))?.ended, false)
+      const other = sessionsOn(store)
+      await other.open()
+      t.teardown(() => other.close())
+      mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * 3_600_000 })
+      t.teardown(() => mock.timers.reset())
+      while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
+      await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
+      await refresh(other, after.refreshToken, welcome)
+    })
+  }
+})
 
 t.test('logging out everywhere refuses the very token that asked for it', async t => {
   const at = Date.now()

@@ -132,6 +132,39 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     const last = await refresh(other, next.refreshToken, welcome)
     t.ok((await other.list('test:1', last.sessionId)).some(({ id, current }) => current && id === last.sessionId))
   },
+  'the access tokens of before a change of the user\'s id are refused, the new ones and their retries are good':
+    async (t, one, other) => {
+      const login = await logIn(one, 'test:moved')
+      const renewed = await (await one.claim(login.sessionId)).advance('test:moved')
+      const move = async () => ({ userId: 'account:moved' })
+      const next = await refresh(other, login.refreshToken, move)
+      const again = await refresh(one, login.refreshToken, move)
+      t.equal(again.refreshToken, next.refreshToken)
+      for (const server of [one, other]) {
+        for (const { tokenId, sessionId } of [login, renewed]) {
+          await refused(server, { ...userOf({ tokenId, sessionId }), id: 'test:moved' })
+        }
+        for (const grant of [next, again]) server.check({ ...userOf(grant), id: 'account:moved' })
+      }
+      const later = await refresh(other, next.refreshToken, move)
+      for (const grant of [next, later]) one.check({ ...userOf(grant), id: 'account:moved' })
+      await one.revokeUser('account:moved')
+      for (const grant of [next, again, later]) {
+        t.throws(() => one.check({ ...userOf(grant), id: 'account:moved' }), { code: errors.TokenRevokedError.code })
+      }
+      await t.rejects(refresh(other, later.refreshToken, move), REVOKED)
+    },
+  'a retry, and a renewal, by which the user\'s id changes ends the tokens of before it as well': async (t, one, other) => {
+    const login = await logIn(one, 'test:moved')
+    const next = await refresh(one, login.refreshToken, async () => ({ userId: 'test:moved' }))
+    const moved = await refresh(other, login.refreshToken, async () => ({ userId: 'account:moved' }))
+    t.equal(moved.refreshToken, next.refreshToken)
+    await refused(one, { ...userOf(next), id: 'test:moved' })
+    one.check({ ...userOf(moved), id: 'account:moved' })
+    const renewed = { ...await (await one.claim(login.sessionId)).advance('account:other'), refreshToken: '' }
+    await refused(other, { ...userOf(moved), id: 'account:moved' })
+    other.check({ ...userOf(renewed), id: 'account:other' })
+  },
   'a user whose id has changed is found under the new one': async (t, one, other) => {
     const login = await logIn(one, 'test:moved')
     await refresh(other, login.refreshToken, async () => ({ userId: 'account:1' }))
@@ -205,6 +238,18 @@ t.test('an identity is bounded', async t => {
 
 function userOf ({ tokenId, sessionId }: { tokenId: string, sessionId: string }) {
   return { id: 'test:1', tokenId, sessionId, issuedAt: Math.floor(Date.now() / 1000) }
+}
+
+/** The server learns of it by itself; the test's time limit ends the wait. */
+async function refused (sessions: Sessions, user: Parameters<Sessions['check']>[0]): Promise<void> {
+  for (;;) {
+    try {
+      sessions.check(user)
+    } catch {
+      return
+    }
+    await new Promise(resolve => setImmediate(resolve))
+  }
 }
 
 // The arrival is written behind the request: wait for the store's own queue, not for time.
