@@ -7,8 +7,8 @@ import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer } from '../routes/session-server.js'
 import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
-const UNAVAILABLE = { code: errors.StoreUnavailableError.code }
-const REVOKED = { code: errors.SessionRevokedError.code }
+const unavailable = { code: errors.StoreUnavailableError.code }
+const sessionRevoked = { code: errors.SessionRevokedError.code }
 
 /** Where the store goes away: after it has listed the session, before it says so or before its row has ended. */
 const places: Record<string, (store: SessionStore, down: () => Promise<void>) => Partial<SessionStore>> = {
@@ -39,22 +39,22 @@ for (const [place, broken] of Object.entries(places)) {
       t.teardown(() => sessions.close())
       isDown = true
       const login = await logIn(sessions)
-      await t.rejects(sessions.revokeSession(login.sessionId), UNAVAILABLE)
+      await t.rejects(sessions.revokeSession(login.sessionId), unavailable)
       isDown = false
       while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
-      await t.rejects(refresh(sessions, login.refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(sessions, login.refreshToken, welcome), sessionRevoked)
     })
 
     await t.test('no other server refreshes it', async t => {
       const broke = sessionsOn({ ...store, ...broken(store, down) })
       isDown = true
       const login = await logIn(broke)
-      await t.rejects(broke.revokeSession(login.sessionId), UNAVAILABLE)
+      await t.rejects(broke.revokeSession(login.sessionId), unavailable)
       await broke.close()
       const other = sessionsOn(store)
       await other.open()
       t.teardown(() => other.close())
-      await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(other, login.refreshToken, welcome), sessionRevoked)
       t.equal((await store.read(login.sessionId))?.ended, true)
     })
   })
@@ -83,7 +83,7 @@ t.test('a server that goes away before the row has ended', async t => {
       mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * 3_600_000 })
       t.teardown(() => mock.timers.reset())
       while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
-      await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(other, login.refreshToken, welcome), sessionRevoked)
       await refresh(other, after.refreshToken, welcome)
     })
   }

@@ -8,7 +8,7 @@ import { realServers, type PrivateStore } from './private-stores.js'
 import type { PrivateServer } from './servers.js'
 import { logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
-const UNAVAILABLE = { code: errors.StoreUnavailableError.code, statusCode: 503 }
+const unavailable = { code: errors.StoreUnavailableError.code, statusCode: 503 }
 
 interface Outage {
   begin(server: PrivateServer): void | Promise<void>
@@ -44,7 +44,7 @@ for (const kind of realServers) {
           'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }])
         }
         for (const [operation, attempt] of Object.entries(operations)) {
-          await t.rejects(inTime(attempt), UNAVAILABLE, operation)
+          await t.rejects(inTime(attempt), unavailable, operation)
         }
         one.check(user)
         t.pass('access tokens go on working')
@@ -97,7 +97,7 @@ async function brokenAt (t: Test, started: PrivateStore, outage: Outage, step: '
   isArmed = true
   await refresh(sessions, login.refreshToken, welcome).then(
     () => t.pass(`${step}: answered before the outage`),
-    error => t.match(error, UNAVAILABLE, `${step}: 503`)
+    error => t.match(error, unavailable, `${step}: 503`)
   )
   await outage.end(server)
   const next = await eventually(() => refresh(sessions, login.refreshToken, welcome))
@@ -114,7 +114,7 @@ t.test('a store that never answers', async t => {
   t.teardown(() => deadlines.close())
 
   t.test('is given up in time, whatever it does', async t => {
-    await t.rejects(calls.open(20)(store => store.read('x')), UNAVAILABLE)
+    await t.rejects(calls.open(20)(store => store.read('x')), unavailable)
   })
 
   t.test('is not asked more than 100 times', async t => {
@@ -122,7 +122,7 @@ t.test('a store that never answers', async t => {
     const outcomes = Array.from({ length: 100 }, () => calls.open(1)(store => { asked++; return store.read('x') }))
     await Promise.allSettled(outcomes)
     asked = 0
-    await t.rejects(calls.open(1)(store => { asked++; return store.read('x') }), UNAVAILABLE)
+    await t.rejects(calls.open(1)(store => { asked++; return store.read('x') }), unavailable)
     t.equal(asked, 0)
   })
 })
@@ -150,7 +150,7 @@ t.test('an error of a client leaves without what the client attached to it', asy
   })
   const calls = createStoreCalls(silentStore(Promise.reject(attached)), createDeadlines())
   const error = await calls.open()(store => store.read('x')).catch((error: unknown) => error)
-  t.match(error, { ...UNAVAILABLE, reason: 'the store failed: Error E1 READONLY' })
+  t.match(error, { ...unavailable, reason: 'the store failed: Error E1 READONLY' })
   t.notOk(JSON.stringify([error, error instanceof Error && error.cause]).includes('ada@'))
 })
 
@@ -182,7 +182,7 @@ async function eventually<T> (work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (!(error instanceof Error && Reflect.get(error, 'code') === UNAVAILABLE.code)) throw error
+      if (!(error instanceof Error && Reflect.get(error, 'code') === unavailable.code)) throw error
     }
     await new Promise(resolve => setImmediate(resolve))
   }

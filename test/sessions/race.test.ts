@@ -6,12 +6,12 @@ import { realServers } from './private-stores.js'
 import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
 // RACE_ROUNDS=200 for the long run.
-const ROUNDS = Number(process.env.RACE_ROUNDS ?? 20)
-const RACERS = 50
+const rounds = Number(process.env.RACE_ROUNDS ?? 20)
+const racers = 50
 
 for (const kind of realServers) {
   t.test(
-    `${kind.name}: 2 x ${RACERS} callers with one token, in two processes, get one successor`,
+    `${kind.name}: 2 x ${racers} callers with one token, in two processes, get one successor`,
     { skip: kind.missing },
     async t => {
       const started = await kind.start()
@@ -24,10 +24,10 @@ for (const kind of realServers) {
       })
       const servers = await Promise.all([startRacer(t, started.address ?? ''), startRacer(t, started.address ?? '')])
       let { refreshToken, sessionId } = await logIn(sessions)
-      for (let round = 1; round <= ROUNDS; round++) {
+      for (let round = 1; round <= rounds; round++) {
         const answers = await Promise.all(servers.map(server => race(server, refreshToken)))
         const successors = new Set(answers.flat())
-        t.equal(answers.flat().length, 2 * RACERS)
+        t.equal(answers.flat().length, 2 * racers)
         if (!t.equal(successors.size, 1, `round ${round}: one successor`)) t.comment([...successors])
         refreshToken = answers[0]?.[0] ?? ''
         t.equal((await client.store.read(sessionId))?.counter, round, 'one step')
@@ -51,7 +51,7 @@ async function startRacer (t: Test, address: string): Promise<ChildProcess> {
 
 async function race (server: ChildProcess, refreshToken: string): Promise<string[]> {
   const answered = once(server, 'message')
-  server.send({ refreshToken, racers: RACERS })
+  server.send({ refreshToken, racers })
   const [answers] = await answered
   return Array.isArray(answers) ? answers.map(String) : []
 }

@@ -7,7 +7,7 @@ import { resolveSessionOptions } from '../../src/sessions/session-options.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { issuer, refresh, secret, sessionsOn, welcome } from './two-servers.js'
 
-const INVALID = { code: errors.RefreshInvalidError.code, statusCode: 400 }
+const refreshInvalid = { code: errors.RefreshInvalidError.code, statusCode: 400 }
 const sessionId = 'AAECAwQFBgcICQoLDA0ODw'
 const tokens = createRefreshTokens([secret], issuer)
 const token = tokens.make({ sessionId, counter: 7, secretId: tokens.secretId })
@@ -23,7 +23,7 @@ t.test('every change of a character is refused', async t => {
   for (let position = 0; position < token.length; position++) {
     for (const character of ['A', '_', '.', '=', ' ', 'é']) {
       const changed = token.slice(0, position) + character + token.slice(position + 1)
-      if (changed !== token) t.throws(() => tokens.read(changed), INVALID)
+      if (changed !== token) t.throws(() => tokens.read(changed), refreshInvalid)
     }
   }
 })
@@ -43,14 +43,14 @@ t.test('garbage is refused before the store is asked', async t => {
     'x'.repeat(100_000),
     '\0'.repeat(72)
   ]
-  for (const row of rows) await t.rejects(refresh(sessions, row, welcome), INVALID, row.slice(0, 20))
+  for (const row of rows) await t.rejects(refresh(sessions, row, welcome), refreshInvalid, row.slice(0, 20))
 })
 
 t.test('another secret, and another issuer with the same secret, is another application', async t => {
-  t.throws(() => createRefreshTokens([`${secret}!`], issuer).read(token), INVALID)
-  t.throws(() => createRefreshTokens([secret], 'https://another.example').read(token), INVALID)
+  t.throws(() => createRefreshTokens([`${secret}!`], issuer).read(token), refreshInvalid)
+  t.throws(() => createRefreshTokens([secret], 'https://another.example').read(token), refreshInvalid)
   t.same(createRefreshTokens([`${secret}!`, secret], issuer).read(token).counter, 7, 'all verify')
-  t.throws(() => createRefreshTokens([], issuer).read(token), INVALID, 'a server without secrets')
+  t.throws(() => createRefreshTokens([], issuer).read(token), refreshInvalid, 'a server without secrets')
 })
 
 t.test('the jti of an access token says which refresh token came with it', async t => {

@@ -8,7 +8,7 @@ import type { Revocation } from '../../src/sessions/store.js'
 import { storeKinds } from './private-stores.js'
 import { issuer, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
-const TOKEN_REVOKED = { code: errors.TokenRevokedError.code }
+const tokenRevoked = { code: errors.TokenRevokedError.code }
 
 type Mine = Awaited<ReturnType<typeof loggedIn>>
 
@@ -48,7 +48,7 @@ for (const kind of storeKinds) {
         for (const [who, user] of Object.entries(users)) {
           const isRefused = refused.some(name => name === who)
           if (!isRefused) one.check(user)
-          else t.throws(() => one.check(user), TOKEN_REVOKED, `${who}, here`)
+          else t.throws(() => one.check(user), tokenRevoked, `${who}, here`)
           if (isRefused) await heard(t, other, user)
           else other.check(user)
         }
@@ -68,7 +68,7 @@ t.test('a server that starts later knows what was revoked before', async t => {
   const user = await loggedIn(one)
   await one.revokeSession(user.sessionId)
   const [late] = await twoServers(t, started)
-  t.throws(() => late.check(user), TOKEN_REVOKED)
+  t.throws(() => late.check(user), tokenRevoked)
 })
 
 t.test('RFC 7009: any refresh token of the session ends it, a forged one ends nothing', async t => {
@@ -252,7 +252,7 @@ async function heard (t: Test, sessions: Sessions, user: Parameters<Sessions['ch
     try {
       sessions.check(user)
     } catch (error) {
-      t.match(error, TOKEN_REVOKED, 'on the other server')
+      t.match(error, tokenRevoked, 'on the other server')
       return
     }
     await new Promise(resolve => setImmediate(resolve))

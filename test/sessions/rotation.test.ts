@@ -7,11 +7,11 @@ import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { storeKinds, type PrivateStore } from './private-stores.js'
 import { identity, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
-const REUSED = { code: errors.RefreshReusedError.code }
-const REVOKED = { code: errors.SessionRevokedError.code }
-const EXPIRED = { code: errors.SessionExpiredError.code }
-const SECOND = 1000
-const DAY = 86_400 * SECOND
+const refreshReused = { code: errors.RefreshReusedError.code }
+const sessionRevoked = { code: errors.SessionRevokedError.code }
+const sessionExpired = { code: errors.SessionExpiredError.code }
+const oneSecond = 1000
+const oneDay = 86_400 * oneSecond
 
 /** Each row is one story of a client and two servers. */
 const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promise<void>> = {
@@ -33,7 +33,7 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     const login = await logIn(one)
     const { refreshToken } = await refresh(one, login.refreshToken, welcome)
     t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, refreshToken)
-    mock.timers.tick(DAY)
+    mock.timers.tick(oneDay)
     t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, refreshToken)
     await refresh(other, refreshToken, welcome)
   },
@@ -43,17 +43,17 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     one.seen(userOf(next))
     t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, next.refreshToken)
     await written(one)
-    mock.timers.tick(29 * SECOND)
+    mock.timers.tick(29 * oneSecond)
     t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, next.refreshToken)
-    mock.timers.tick(2 * SECOND)
-    await t.rejects(refresh(other, login.refreshToken, welcome), REUSED)
-    await t.rejects(refresh(one, next.refreshToken, welcome), REVOKED)
+    mock.timers.tick(2 * oneSecond)
+    await t.rejects(refresh(other, login.refreshToken, welcome), refreshReused)
+    await t.rejects(refresh(one, next.refreshToken, welcome), sessionRevoked)
   },
   'an access token of the login says nothing of its successor': async (t, one) => {
     const login = await logIn(one)
     await refresh(one, login.refreshToken, welcome)
     one.seen(userOf(login))
-    mock.timers.tick(DAY)
+    mock.timers.tick(oneDay)
     await refresh(one, login.refreshToken, welcome)
     t.pass('still answered')
   },
@@ -66,16 +66,16 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
       }),
       { code: errors.LookupFailedError.code }
     )
-    mock.timers.tick(31 * SECOND)
-    await t.rejects(refresh(one, login.refreshToken, welcome), REUSED)
+    mock.timers.tick(31 * oneSecond)
+    await t.rejects(refresh(one, login.refreshToken, welcome), refreshReused)
   },
   'a token before the predecessor is theft at once, and ends the session for both': async (t, one, other) => {
     const login = await logIn(one)
     const second = await refresh(one, login.refreshToken, welcome)
     const third = await refresh(other, second.refreshToken, welcome)
-    await t.rejects(refresh(one, login.refreshToken, welcome), REUSED)
+    await t.rejects(refresh(one, login.refreshToken, welcome), refreshReused)
     for (const { refreshToken } of [login, second, third]) {
-      await t.rejects(refresh(other, refreshToken, welcome), REVOKED)
+      await t.rejects(refresh(other, refreshToken, welcome), sessionRevoked)
     }
     t.throws(() => one.check(userOf(third)), { code: errors.TokenRevokedError.code })
   },
@@ -87,47 +87,47 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
       }),
       { code: errors.LookupFailedError.code }
     )
-    mock.timers.tick(DAY)
+    mock.timers.tick(oneDay)
     const next = await refresh(other, login.refreshToken, welcome)
     t.equal((await refresh(one, login.refreshToken, welcome)).refreshToken, next.refreshToken)
   },
   'a lookup that answers null ends the session': async (t, one, other) => {
     const login = await logIn(one)
     await t.rejects(refresh(one, login.refreshToken, async () => null), { code: errors.AccessDeniedError.code })
-    await t.rejects(refresh(other, login.refreshToken, welcome), REVOKED)
+    await t.rejects(refresh(other, login.refreshToken, welcome), sessionRevoked)
   },
   'a session that ends during the lookup is not advanced': async (t, one, other) => {
     const login = await logIn(one)
     await t.rejects(refresh(one, login.refreshToken, async () => {
       await other.revokeUser('test:1')
       return { userId: 'test:1' }
-    }), REVOKED)
+    }), sessionRevoked)
   },
   'a session that was not used for 30 days has expired': async (t, one, other) => {
     const login = await logIn(one)
-    mock.timers.tick(30 * DAY - SECOND)
+    mock.timers.tick(30 * oneDay - oneSecond)
     const { refreshToken } = await refresh(one, login.refreshToken, welcome)
-    mock.timers.tick(30 * DAY - SECOND)
+    mock.timers.tick(30 * oneDay - oneSecond)
     const last = await refresh(other, refreshToken, welcome)
-    mock.timers.tick(30 * DAY)
-    await t.rejects(refresh(one, last.refreshToken, welcome), EXPIRED)
+    mock.timers.tick(30 * oneDay)
+    await t.rejects(refresh(one, last.refreshToken, welcome), sessionExpired)
   },
   'a session ends after 365 days, however often it was used': async (t, one) => {
     let { refreshToken } = await logIn(one)
     for (let day = 0; day < 364; day += 28) {
       refreshToken = (await refresh(one, refreshToken, welcome)).refreshToken
-      mock.timers.tick(28 * DAY)
+      mock.timers.tick(28 * oneDay)
     }
     refreshToken = (await refresh(one, refreshToken, welcome)).refreshToken
-    mock.timers.tick(DAY)
-    await t.rejects(refresh(one, refreshToken, welcome), EXPIRED)
+    mock.timers.tick(oneDay)
+    await t.rejects(refresh(one, refreshToken, welcome), sessionExpired)
   },
   'a clock that is set back by an hour logs nobody out': async (t, one, other) => {
     const login = await logIn(one)
     const next = await refresh(one, login.refreshToken, welcome)
     one.seen(userOf(next))
     await written(one)
-    mock.timers.setTime(Date.now() - 3600 * SECOND)
+    mock.timers.setTime(Date.now() - 3600 * oneSecond)
     t.equal((await refresh(other, login.refreshToken, welcome)).refreshToken, next.refreshToken)
     const last = await refresh(other, next.refreshToken, welcome)
     t.ok((await other.list('test:1', last.sessionId)).some(({ id, current }) => current && id === last.sessionId))
@@ -152,9 +152,9 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
       for (const grant of [next, again, later]) {
         t.throws(() => one.check({ ...userOf(grant), id: 'account:moved' }), { code: errors.TokenRevokedError.code })
       }
-      await t.rejects(refresh(other, later.refreshToken, move), REVOKED)
+      await t.rejects(refresh(other, later.refreshToken, move), sessionRevoked)
     },
-  'a retry, and a renewal, by which the user\'s id changes ends the tokens of before it as well': async (t, one, other) => {
+  'a retry, and a renewal, by which the user\'s id changes end the tokens of before as well': async (t, one, other) => {
     const login = await logIn(one, 'test:moved')
     const next = await refresh(one, login.refreshToken, async () => ({ userId: 'test:moved' }))
     const moved = await refresh(other, login.refreshToken, async () => ({ userId: 'account:moved' }))

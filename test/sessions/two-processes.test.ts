@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { realServers } from './private-stores.js'
 
-const RACERS = 100
-const ROUNDS = 5
-const SKEW = 30_000
-const DAY = 86_400_000
+const racers = 100
+const rounds = 5
+const skewed = 30_000
+const oneDay = 86_400_000
 
 /** One server of the application, as a client sees it. */
 interface Server {
@@ -32,9 +32,9 @@ const ended = { status: 400, error: 'invalid_grant', code: 'AUTH_ERR_SESSION_REV
 const stories: Record<string, Story> = {
   async 'a hundred callers with one token get one successor, round after round' (t, one, other) {
     let { refresh, access } = await one.login()
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       const answers = await Promise.all(
-        Array.from({ length: RACERS }, (_, racer) => (racer % 2 === 0 ? one : other).refresh(refresh))
+        Array.from({ length: racers }, (_, racer) => (racer % 2 === 0 ? one : other).refresh(refresh))
       )
       t.strictSame([...new Set(answers.map(({ status }) => status))], [200])
       const [successor = '', ...more] = new Set(answers.map(answer => answer.refresh))
@@ -49,7 +49,7 @@ const stories: Record<string, Story> = {
     const login = await one.login()
     const lost = await one.refresh(login.refresh)
     t.equal((await other.refresh(login.refresh)).refresh, lost.refresh)
-    await setBoth(one, other, DAY)
+    await setBoth(one, other, oneDay)
     t.equal((await other.refresh(login.refresh)).refresh, lost.refresh)
     t.equal((await one.refresh(lost.refresh)).status, 200)
   },
@@ -102,7 +102,7 @@ for (const kind of realServers) {
     const started = await kind.start()
     t.teardown(() => started.remove())
     const address = started.address ?? ''
-    for (const skew of [0, SKEW]) {
+    for (const skew of [0, skewed]) {
       await t.test(`two processes whose clocks are ${skew / 1000} s apart`, async t => {
         const [one, other] = await Promise.all([startServer(t, address, 0), startServer(t, address, skew)])
         await told(t, one, other)
