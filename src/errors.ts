@@ -27,33 +27,19 @@ export interface ErrorClass<Code extends string, Status extends number> {
   new (reason?: string | ErrorOptions, options?: ErrorOptions): TokenExchangeError<Code, Status>
 }
 
-interface ErrorArguments { reason: string | undefined, options: ErrorOptions | undefined }
-
-function readArguments (reason: string | ErrorOptions | undefined, options: ErrorOptions | undefined): ErrorArguments {
-  return typeof reason === 'object' ? { reason: undefined, options: reason } : { reason, options }
-}
-
+/** @param isForDeveloper the application's fault, shown to its developer: here the reason is part of the message */
 function declare<const Code extends `AUTH_ERR_${string}`, const Status extends number> (
-  code: Code, statusCode: Status, message: string
+  code: Code, statusCode: Status, sentence: string, isForDeveloper = false
 ): ErrorClass<Code, Status> {
   return class extends TokenExchangeError<Code, Status> {
     static readonly code = code
-    constructor (first?: string | ErrorOptions, second?: ErrorOptions) {
-      const { reason, options } = readArguments(first, second)
-      super(code, statusCode, message, reason, options)
-    }
-  }
-}
+    // Loggers print it as the type of the error.
+    static override readonly name = 'TokenExchangeError'
 
-/** The application's fault, shown to its developer: here the reason is the message. */
-function declareForDeveloper<const Code extends `AUTH_ERR_${string}`, const Status extends number> (
-  code: Code, statusCode: Status, message: string
-): ErrorClass<Code, Status> {
-  return class extends TokenExchangeError<Code, Status> {
-    static readonly code = code
     constructor (first?: string | ErrorOptions, second?: ErrorOptions) {
-      const { reason, options } = readArguments(first, second)
-      super(code, statusCode, reason === undefined ? message : `${message}: ${reason}`, undefined, options)
+      const [reason, options] = typeof first === 'object' ? [undefined, first] : [first, second]
+      const isPublic = isForDeveloper && reason !== undefined
+      super(code, statusCode, isPublic ? `${sentence}: ${reason}` : sentence, isPublic ? undefined : reason, options)
     }
   }
 }
@@ -61,7 +47,7 @@ function declareForDeveloper<const Code extends `AUTH_ERR_${string}`, const Stat
 /** Every error of the package, grouped by who is at fault. */
 export const errors = {
   // the application
-  OptionInvalidError: declareForDeveloper('AUTH_ERR_OPTION_INVALID', 500, 'Invalid option'),
+  OptionInvalidError: declare('AUTH_ERR_OPTION_INVALID', 500, 'Invalid option', true),
   NotGuardedError: declare('AUTH_ERR_NOT_GUARDED', 500, 'request.auth was read on a route that no guard protects'),
   LookupFailedError: declare(
     'AUTH_ERR_LOOKUP_FAILED',

@@ -17,3 +17,7 @@ t.test('every error takes a reason, a cause, both or nothing', t => {
   }
   t.end()
 })
+
+t.test('a logger names their type', async t => {
+  for (const ErrorClass of Object.values(errors)) t.equal(new ErrorClass().constructor.name, 'TokenExchangeError')
+})
