@@ -38,13 +38,13 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
   }
 
   // A process that was held up runs its timers before it reads its sockets: what has come by then counts as in time.
-  async function inTime<T> (answer: Promise<T>, milliseconds: number): Promise<T> {
+  async function late<T> (answer: Promise<T>, error: DeadlineExceeded): Promise<T> {
+    await afterPolling()
     try {
-      return await deadlines.within(milliseconds, () => answer)
-    } catch (error) {
-      if (!(error instanceof DeadlineExceeded)) throw error
-      await afterPolling()
       return await Promise.race([answer, Promise.reject(error)])
+    } catch (error) {
+      if (error instanceof DeadlineExceeded) abandon(answer)
+      throw unavailable(error)
     }
   }
 
@@ -53,12 +53,12 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
     return async call => {
       if (unanswered >= unansweredLimit) throw new errors.StoreUnavailableError('too many calls are unanswered')
       const started = performance.now()
-      const answer = (async () => await call(store))()
+      const answer = asked(call, store)
       try {
-        return await inTime(answer, Math.max(1, left))
+        return await deadlines.within(Math.max(1, left), () => answer)
       } catch (error) {
-        if (error instanceof DeadlineExceeded) abandon(answer)
-        throw unavailable(error)
+        if (!(error instanceof DeadlineExceeded)) throw unavailable(error)
+        return await late(answer, error)
       } finally {
         left -= performance.now() - started
       }
@@ -66,6 +66,15 @@ export function createStoreCalls (store: SessionStore, deadlines: Deadlines): St
   }
 
   return { open }
+}
+
+// What an own store throws before it answers with a promise is an outage as well.
+function asked<T> (call: (store: SessionStore) => Promise<T>, store: SessionStore): Promise<T> {
+  try {
+    return call(store)
+  } catch (error) {
+    return Promise.reject(unavailable(error))
+  }
 }
 
 // Neither the message nor the error itself is kept: clients attach the command with its arguments, which hold e-mails.
