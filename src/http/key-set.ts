@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import type { Asking } from '../deadline.js'
 import { errors } from '../errors.js'
+import type { VerifyContext } from '../identity.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { after, CachedDocument } from './cached-document.js'
 
@@ -14,7 +14,7 @@ export interface KeySet {
    * @throws errors.GrantRejectedError when the provider has none
    * @throws errors.ProviderUnavailableError when nobody can tell at the moment
    */
-  key (kid: string, algorithm: string, context: Asking): PublishedKey | Promise<PublishedKey>
+  key (kid: string, algorithm: string, context: VerifyContext): PublishedKey | Promise<PublishedKey>
 }
 
 // What keeps a flood out is the size of an answer; this keeps the map small where the keys are short.

@@ -8,7 +8,8 @@ import type {
   IdentityProvider,
   NoncePolicy,
   ReplayPolicy,
-  VerifiedIdentity
+  VerifiedIdentity,
+  VerifyContext
 } from '../identity.js'
 import { callback, endpointUrl, list, oneOf, open, text, type Given, type Reader } from '../options/values.js'
 import { isObject } from '../strict-json.js'
@@ -48,9 +49,9 @@ export interface ProviderDefinition extends IdTokenOptions {
    * Asks the provider whose an access token is, and first of all whether it was issued to this app.
    * Throws errors.GrantRejectedError for a no, errors.ProviderUnavailableError where nobody can tell.
    */
-  readonly accessToken?: (token: string, context: Asking) => Promise<VerifiedIdentity>
+  readonly accessToken?: (token: string, context: VerifyContext) => Promise<VerifiedIdentity>
   /** Where codes are exchanged that apps post, or what exchanges them. */
-  readonly code?: TokenClient | ((grant: AuthorizationGrant, context: Asking) => Promise<Tokens>)
+  readonly code?: TokenClient | ((grant: AuthorizationGrant, context: VerifyContext) => Promise<Tokens>)
   /** Logins by redirect. */
   readonly redirect?: RedirectClient | null
 }

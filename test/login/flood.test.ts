@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { mock } from 'node:test'
 import t from 'tap'
 import { google } from '../../src/providers/index.js'
+import { fakeServer, json } from '../http/fake-server.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 import { loginServer, ownProvider } from '../routes/login-server.js'
 
@@ -72,4 +74,23 @@ t.test('a provider of the application is asked within its places, whatever it do
   t.equal((await login({ id_token: 'x' })).json().code, 'AUTH_ERR_OVERLOADED')
   waiting.forEach(go => go())
   t.equal((await first).statusCode, 200, 'what it asks within is part of its place')
+})
+
+t.test('old keys are as good as new ones, and what fetches new ones behind a login ends with the server', async t => {
+  const { keys: good } = Object(await (await fetch(idp.google.options.endpoints.jwks)).json())
+  const keys = await fakeServer(t, json({ keys: good }))
+  const own = google({ ...idp.google.options, endpoints: { jwks: keys.url } })
+  const { app, login } = await loginServer({ providerTimeout: 1, providers: { own } })
+  const token = await idp.google.idToken()
+  while ((await login({ id_token: token })).statusCode !== 200);
+  const hang = new Promise<{ ended: Promise<unknown> }>(resolve => {
+    keys.answer = (_request, response) => resolve({ ended: once(response, 'close') })
+  })
+  // A fetch that goes on would end by itself after 5 s, of a clock that stands still from here on.
+  mock.timers.enable({ apis: ['Date', 'setTimeout'], now: Date.now() + 3_000_000 })
+  t.equal((await login({ id_token: token })).statusCode, 200, 'though nobody answers within providerTimeout')
+  const { ended } = await hang
+  await app.close()
+  await ended
+  mock.timers.reset()
 })
