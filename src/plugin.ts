@@ -40,7 +40,7 @@ function refuseSecond (app: FastifyInstance): void {
   )
 }
 
-function decorate (app: FastifyInstance, { guards, options, ...server }: Server): void {
+function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server }: Server): void {
   app.decorateRequest(kAuth, null)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)
@@ -48,7 +48,7 @@ function decorate (app: FastifyInstance, { guards, options, ...server }: Server)
   app.decorate('requireAnyPermission', guards.requireAnyPermission)
   app.decorate('requireUser', guards.requireUser)
   app.decorate('tokenExchange', createAppApi(server))
-  if (options.defaultLevel !== null) addDefaultGuard(app, guards, options.defaultLevel)
+  if (options.defaultLevel !== null) addDefaultGuard(app, makeGuard, options.defaultLevel)
 }
 
 /** The plugin: `await app.register(tokenExchange, options)`. */

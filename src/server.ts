@@ -4,9 +4,8 @@ import { createDeadlines } from './deadline.js'
 import { errors } from './errors.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { registerCors } from './guards/cors.js'
-import { createCredentialReader, type CredentialReader } from './guards/credentials.js'
-import { createGuards, kOwnRoute, type Guards } from './guards/guards.js'
-import { createKeyMatcher } from './guards/keys.js'
+import { credentialKinds } from './guards/credentials.js'
+import { createGuardMaker, createGuards, kOwnRoute, type Guards, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
 import { createProviders } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
@@ -26,8 +25,8 @@ export interface Server {
   readonly options: ResolvedOptions
   /** Keys for other uses than access tokens, of the private parts of the server's keys. */
   readonly material: KeyMaterial
-  readonly readCredentials: CredentialReader
   readonly authenticator: Authenticator
+  readonly makeGuard: MakeGuard
   readonly guards: Guards
   readonly issue: Issuer
   /** Null where logins start no session. */
@@ -71,15 +70,10 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   const issue = createIssuer(signatures, rules)
   const sessions = await openSessions(app, options)
 
-  const readCredentials = createCredentialReader(headers)
-  const authenticator = createAuthenticator({
-    verify: createVerifier(signatures, rules),
-    sessions,
-    tolerance,
-    matchApplication: createKeyMatcher(options.applicationKeys),
-    matchMaster: createKeyMatcher(options.masterKeys)
-  })
-  const guards = createGuards({ authenticator, readCredentials, turnAway: dialect.turnAway })
+  const kinds = credentialKinds(options)
+  const verify = createVerifier(signatures, rules)
+  const authenticator = createAuthenticator({ kinds, verify, sessions, tolerance, cacheBytes: options.tokenCache })
+  const makeGuard = createGuardMaker({ authenticator, kinds, turnAway: dialect.turnAway })
 
   const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
@@ -88,9 +82,9 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   return Object.freeze({
     options,
     material,
-    readCredentials,
     authenticator,
-    guards,
+    makeGuard,
+    guards: createGuards(makeGuard),
     issue,
     sessions,
     singleUse,

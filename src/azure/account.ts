@@ -41,10 +41,9 @@ async function logOut (server: Server, request: FastifyRequest): Promise<void> {
 }
 
 /** Who has no token, or no longer a good one, is logged out already: null. */
-function callerOf ({ readCredentials, authenticator }: Server, request: FastifyRequest): User | null {
+function callerOf ({ authenticator }: Server, request: FastifyRequest): User | null {
   try {
-    const { token } = readCredentials(request.raw.rawHeaders)
-    return token === null ? null : authenticator.verify(token)
+    return authenticator.findUser(request)
   } catch (thrown) {
     if (codeOf(thrown)?.startsWith('AUTH_ERR_TOKEN_') === true) return null
     throw thrown

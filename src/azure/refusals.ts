@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors, reasonOf, TokenExchangeError } from '../errors.js'
-import type { TurnAway } from '../guards/refuse.js'
+import type { TurnAway } from '../guards/guards.js'
 
 /** A session that has ended, found where a client shows an access token of it. */
 const ended: ReadonlySet<string> = new Set([

@@ -1,73 +1,110 @@
+import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import { hasExpired, type User } from '../tokens/claims.js'
+import type { User } from '../tokens/claims.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { Verifier } from '../tokens/verifier.js'
-import type { Credentials } from './credentials.js'
+import { createHeaderReader, type CredentialKinds, type Presented } from './credentials.js'
 import type { Auth, UserAuth } from './decide.js'
-import type { KeyMatcher } from './keys.js'
-import { createWarmTokens } from './warm-tokens.js'
+import { createTokenCache } from './token-cache.js'
 
 const nobody: Auth = Object.freeze({ level: 'everyone', user: null, application: null, master: null })
 
 /** The caller of a request, by its credentials. Synchronous. */
 export interface Authenticator {
-  /** @throws errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError */
-  authenticate (credentials: Credentials): Auth
+  /**
+   * @throws errors.RequestInvalidError, errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError
+   */
+  authenticate (request: FastifyRequest): Auth
+  /** The user whose token a request carries; null without one. @throws as `authenticate` */
+  findUser (request: FastifyRequest): User | null
   /** The user of an access token. @throws as `authenticate` */
   verify (token: string): User
 }
 
 export interface AuthenticatorParts {
+  kinds: CredentialKinds
   verify: Verifier
   /** Seconds. */
   tolerance: number
   /** Null where nothing can be revoked. */
   sessions: Pick<Sessions, 'check' | 'seen'> | null
-  matchApplication: KeyMatcher
-  matchMaster: KeyMatcher
+  /** Bytes of memory for tokens that have proven themselves. */
+  cacheBytes: number
 }
 
 export function createAuthenticator ({
+  kinds: { token: tokenKind, keys },
   verify,
   tolerance,
   sessions,
-  matchApplication,
-  matchMaster
+  cacheBytes
 }: AuthenticatorParts): Authenticator {
-  const warm = createWarmTokens()
+  const warm = createTokenCache(cacheBytes)
+  const read = createHeaderReader([...tokenKind.headers, ...keys.map(({ header }) => header)])
+  const firstKey = tokenKind.headers.length
 
-  function authenticate ({ token, applicationKey, masterKey }: Credentials): Auth {
-    const caller = token === null ? nobody : callerOf(token)
-    if (applicationKey === null && masterKey === null) return caller
-    return withKeys(
-      caller.user,
-      applicationKey === null ? null : matchApplication(applicationKey),
-      masterKey === null ? null : matchMaster(masterKey)
-    )
+  function authenticate (request: FastifyRequest): Auth {
+    const presented = read(request)
+    const caller = callerOf(presented, request) ?? nobody
+    for (let i = firstKey; i < presented.length; i++) if (presented[i]) return withKeys(caller.user, presented)
+    return caller
   }
 
-  function callerOf (token: string): UserAuth {
-    const caller = warm.get(token) ?? prove(token)
-    if (hasExpired(caller.user.expiresAt, tolerance, Date.now() / 1000)) {
-      warm.delete(token)
-      throw new errors.TokenExpiredError()
-    }
+  function callerOf (presented: Presented, request: FastifyRequest): UserAuth | null {
+    const text = usualText(presented)
+    const caller = text === null ? undefined : warm.get(text)
+    if (caller !== undefined) return checked(caller)
+    const token = tokenKind.read(presented, request)
+    return token === null ? null : proven(token, text ?? token)
+  }
+
+  function proven (token: string, text = token): UserAuth {
+    // No token has a blank, and what `Authorization` says has one: so neither text is taken for the other.
+    if (token.includes(' ')) throw new errors.TokenInvalidError('a blank')
+    return checked(warm.get(text) ?? prove(token, text))
+  }
+
+  function checked (caller: UserAuth): UserAuth {
     sessions?.check(caller.user)
     return caller
   }
 
-  function prove (token: string): UserAuth {
+  function prove (token: string, text: string): UserAuth {
     const user = verify(token)
     const caller: UserAuth = Object.freeze({ level: user.level, user, application: null, master: null })
-    warm.set(token, caller)
+    warm.set(text, caller, user.expiresAt + tolerance)
     sessions?.seen(user)
     return caller
   }
 
-  return { authenticate, verify: token => callerOf(token).user }
+  function withKeys (user: User | null, presented: Presented): Auth {
+    const labels: { application: string | null, master: string | null } = { application: null, master: null }
+    for (const [index, { proves, prove }] of keys.entries()) {
+      const value = presented[firstKey + index]
+      if (value) labels[proves] ??= prove(value)
+    }
+    return Object.freeze({ level: levelOf(user, labels), user, ...labels })
+  }
+
+  return {
+    authenticate,
+    findUser: request => callerOf(read(request), request)?.user ?? null,
+    verify: token => proven(token).user
+  }
 }
 
-function withKeys (user: User | null, application: string | null, master: string | null): Auth {
-  const level = master !== null ? 'admin' : user?.level ?? (application !== null ? 'application' : 'everyone')
-  return Object.freeze({ level, user, application, master })
+/**
+ * What the one carrier of a request holds, as it is remembered once its token has proven itself: nothing of it need be
+ * read again. Only `Authorization` says `Bearer`; other spellings, and two carriers, are read each time.
+ */
+function usualText ([authorization = null, header = null]: Presented): string | null {
+  const text = header === null ? authorization : authorization === null ? header : null
+  return text !== null && text.startsWith('Bearer ') === (header === null) ? text : null
+}
+
+/** The highest that the credentials reach. */
+function levelOf (user: User | null, { application, master }: Pick<Auth, 'application' | 'master'>): Auth['level'] {
+  if (master !== null) return 'admin'
+  if (user !== null) return user.level
+  return application === null ? 'everyone' : 'application'
 }

@@ -1,6 +1,7 @@
 import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
+import { list, open, origin, type Reader } from '../options/values.js'
 import type { CredentialHeaders } from './credentials.js'
 
 /** Browsers of these origins may call the application. */
@@ -8,6 +9,10 @@ export interface CorsOptions {
   /** Exact origins such as `https://www.example.com`; neither `*` nor `null`. */
   origins: readonly string[]
 }
+
+export const readCors: Reader<CorsOptions> = (value, path) => ({
+  origins: open(value, path, ['origins']).read('origins', list(origin))
+})
 
 /** What browsers are told, in the words of @fastify/cors. */
 export type CorsPolicy = FastifyCorsOptions

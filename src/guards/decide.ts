@@ -1,5 +1,5 @@
 import { errors, type TokenExchangeError } from '../errors.js'
-import type { Level } from '../permissions/level.js'
+import type { Level } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
 
 /** Who calls, as far as the credentials of the request prove it. Frozen. */
@@ -16,14 +16,25 @@ export interface Auth {
 /** A caller who is a user, by a token alone. */
 export interface UserAuth extends Auth { readonly user: User }
 
+/** What a guard asks for: all that stands here. */
+export interface Requirement {
+  readonly level?: Level
+  /** Each of them: a user of level `admin` still needs them, a master key does not. */
+  readonly permissions?: readonly string[]
+  /** At least one of them, likewise. */
+  readonly anyPermission?: readonly string[]
+  /** A user's token; a master key alone does not do. */
+  readonly user?: true
+}
+
 type Refusal = new () => TokenExchangeError
 
-/** What a guard asks for: null lets the caller pass. Pure. */
-export type Requirement = (auth: Auth) => Refusal | null
+/** Decides whether a caller has what is asked for: null lets it pass. Pure. */
+export type Decision = (auth: Auth) => Refusal | null
 
 const { CredentialMissingError, LevelInsufficientError, PermissionMissingError } = errors
 
-const requirements: Readonly<Record<Level, Requirement>> = {
+const levelDecisions: Readonly<Record<Level, Decision>> = {
   everyone: () => null,
   application: auth => auth.application !== null || auth.master !== null ? null : CredentialMissingError,
   authenticated: auth => auth.user !== null || auth.master !== null ? null : CredentialMissingError,
@@ -33,31 +44,44 @@ const requirements: Readonly<Record<Level, Requirement>> = {
   }
 }
 
-export function levelRequirement (level: Level): Requirement {
-  return requirements[level]
+/** All that is asked for, as one decision. */
+export function decisionOf ({ level, permissions, anyPermission, user }: Requirement): Decision {
+  const decisions = [
+    ...(level === undefined ? [] : [levelDecisions[level]]),
+    ...(user === undefined ? [] : [userDecision]),
+    ...(permissions === undefined ? [] : [permissionDecision(permissions, holdsAll)]),
+    ...(anyPermission === undefined ? [] : [permissionDecision(anyPermission, holdsAny)])
+  ]
+  const [only = levelDecisions.everyone, ...others] = decisions
+  return others.length === 0 ? only : auth => refusalOf(decisions, auth)
 }
 
-/** A user's token; a master key alone does not do. */
-export const userRequirement: Requirement = auth => auth.user === null ? CredentialMissingError : null
+function refusalOf (decisions: readonly Decision[], auth: Auth): Refusal | null {
+  for (const decide of decisions) {
+    const refusal = decide(auth)
+    if (refusal !== null) return refusal
+  }
+  return null
+}
 
-/** All of the permissions: a user of level `admin` still needs them, a master key does not. */
-export function permissionRequirement (needed: readonly string[]): Requirement {
+const userDecision: Decision = auth => auth.user === null ? CredentialMissingError : null
+
+type Holds = (held: readonly string[], names: readonly string[]) => boolean
+
+function permissionDecision (names: readonly string[], holds: Holds): Decision {
   return auth => {
     if (auth.master !== null) return null
     if (auth.user === null) return CredentialMissingError
-    const held: readonly string[] = auth.user.permissions
-    for (const name of needed) if (!held.includes(name)) return PermissionMissingError
-    return null
+    return holds(auth.user.permissions, names) ? null : PermissionMissingError
   }
 }
 
-/** At least one of the permissions. */
-export function anyPermissionRequirement (accepted: readonly string[]): Requirement {
-  return auth => {
-    if (auth.master !== null) return null
-    if (auth.user === null) return CredentialMissingError
-    const held: readonly string[] = auth.user.permissions
-    for (const name of accepted) if (held.includes(name)) return null
-    return PermissionMissingError
-  }
+const holdsAll: Holds = (held, names) => {
+  for (const name of names) if (!held.includes(name)) return false
+  return true
+}
+
+const holdsAny: Holds = (held, names) => {
+  for (const name of names) if (held.includes(name)) return true
+  return false
 }

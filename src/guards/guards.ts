@@ -1,20 +1,23 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
-import { errors } from '../errors.js'
-import { isLevel, levels, type Level } from '../permissions/level.js'
-import type { Permission } from '../permissions/permissions.js'
+import { codeOf, errors } from '../errors.js'
+import { list, oneOf, text } from '../options/values.js'
+import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
 import type { Authenticator } from './authenticate.js'
-import type { Credentials } from './credentials.js'
-import {
-  anyPermissionRequirement, levelRequirement, permissionRequirement, userRequirement, type Auth, type Requirement
-} from './decide.js'
-import { challenge, type TurnAway } from './refuse.js'
+import type { CredentialKinds } from './credentials.js'
+import { decisionOf, type Auth, type Requirement } from './decide.js'
 
 /** Where a guard leaves the caller for `request.auth`; null or absent on a route that no guard protects. */
 export const kAuth: unique symbol = Symbol('fastify-token-exchange.auth')
 
 /** Marks, in a route's `config`, the plugin's own routes: `defaultLevel` leaves them alone. */
 export const kOwnRoute: unique symbol = Symbol('fastify-token-exchange.own-route')
+
+/** What a guard asks for, on the hook itself. */
+const kRequirement: unique symbol = Symbol('fastify-token-exchange.requirement')
+
+/** Seconds until a client may try again after an outage. */
+export const retryAfter = '5'
 
 /** Fastify's own hook types each hold for one kind of server and one type provider; requests of all of them are these. */
 interface AnyHook {
@@ -36,45 +39,79 @@ export interface Guards {
   requireUser (): Guard
 }
 
+/** Turns a caller away, who has the challenge already. */
+export type TurnAway = (
+  refusal: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error: Error) => void
+) => void
+
+/** As an error, for whatever error handler the route has. */
+export const turnAway: TurnAway = (refusal, _request, _reply, done) => done(refusal)
+
 export interface GuardParts {
   authenticator: Authenticator
-  readCredentials: (rawHeaders: readonly string[]) => Credentials
+  kinds: CredentialKinds
   turnAway: TurnAway
 }
 
-export function createGuards (parts: GuardParts): Guards {
-  return {
-    requireLevel: level => guard(levelRequirement(checkedLevel(level)), parts),
-    requirePermission: (...permissions) => guard(permissionRequirement(checkedNames(permissions)), parts),
-    requireAnyPermission: (...permissions) => guard(anyPermissionRequirement(checkedNames(permissions)), parts),
-    requireUser: () => guard(userRequirement, parts)
-  }
-}
+/** Makes the hook that lets those pass who have what is required. */
+export type MakeGuard = (requirement: Requirement) => Guard
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-function guard (requirement: Requirement, { authenticator, readCredentials, turnAway }: GuardParts): Guard {
-  return function tokenExchangeGuard (
-    request: FastifyRequest,
-    reply: FastifyReply,
-    done: (error?: Error) => void
-  ): void {
-    if (isPreflight(request)) return done()
-    try {
-      const auth = request[kAuth] ?? authenticator.authenticate(readCredentials(request.raw.rawHeaders))
-      // Before the decision: an application's error handler or audit log may ask who was refused.
-      request[kAuth] = auth
-      const Refusal = requirement(auth)
-      if (Refusal !== null) throw new Refusal()
-    } catch (refusal) {
-      challenge(reply, refusal)
-      return turnAway(toError(refusal), request, reply, done)
+export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts): MakeGuard {
+  return requirement => {
+    const decide = decisionOf(requirement)
+
+    function tokenExchangeGuard (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+      if (isPreflight(request)) return done()
+      try {
+        const auth = request[kAuth] ?? authenticator.authenticate(request)
+        // Before the decision: an application's error handler or audit log may ask who was refused.
+        request[kAuth] = auth
+        const Refusal = decide(auth)
+        if (Refusal !== null) throw new Refusal()
+      } catch (refusal) {
+        prepareRefusal(reply, codeOf(refusal))
+        return turnAway(toError(refusal), request, reply, done)
+      }
+      done()
     }
-    done()
+
+    return Object.assign(tokenExchangeGuard, { [kRequirement]: Object.freeze({ ...requirement }) })
+  }
+
+  // On the reply, not on the error: an application's error handler drops the headers of an error, and keeps those.
+  function prepareRefusal (reply: FastifyReply, code: string | undefined): void {
+    const value = kinds.token.challenge(code)
+    if (value !== undefined) reply.header('www-authenticate', value)
+    // RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`).
+    if (code === errors.StoreUnavailableError.code) reply.header('retry-after', retryAfter)
   }
 }
 
-function toError (refusal: unknown): Error {
-  return refusal instanceof Error ? refusal : new errors.TokenInvalidError(undefined, { cause: refusal })
+function toError (thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error('what was thrown is no error', { cause: thrown })
+}
+
+/** What a hook asks for; null for one that is no guard. */
+export function requirementOf (hook: unknown): Requirement | null {
+  return isGuard(hook) ? hook[kRequirement] : null
+}
+
+function isGuard (hook: unknown): hook is Guard & { [kRequirement]: Requirement } {
+  return typeof hook === 'function' && kRequirement in hook
+}
+
+export function createGuards (make: MakeGuard): Guards {
+  const permissionNames = list(text)
+  return {
+    requireLevel: level => make({ level: oneOf(...levels)(level, 'requireLevel') }),
+    requirePermission: (...names) => make({ permissions: permissionNames(names, 'requirePermission') }),
+    requireAnyPermission: (...names) => make({ anyPermission: permissionNames(names, 'requireAnyPermission') }),
+    requireUser: () => make({ user: true })
+  }
 }
 
 /**
@@ -83,8 +120,8 @@ function toError (refusal: unknown): Error {
  * It runs in `preParsing`: after all `onRequest` hooks, of whatever scope, so that it sees whether one of them was a
  * guard, and before the body is read. As a hook of the root it reaches routes declared before and after.
  */
-export function defaultGuard ({ requireLevel }: Guards, level: Level): preParsingHookHandler {
-  const hook = requireLevel(level)
+export function defaultGuard (make: MakeGuard, level: Level): preParsingHookHandler {
+  const hook = make({ level })
   return function tokenExchangeDefaultGuard (request, reply, _payload, done) {
     if (request[kAuth] != null || request.is404 || request.routeOptions.config[kOwnRoute] === true) return done()
     hook(request, reply, done)
@@ -92,14 +129,14 @@ export function defaultGuard ({ requireLevel }: Guards, level: Level): preParsin
 }
 
 /** Puts it on the whole application. @throws errors.OptionInvalidError in another scope than the root */
-export function addDefaultGuard (app: FastifyInstance, guards: Guards, level: Level): void {
+export function addDefaultGuard (app: FastifyInstance, make: MakeGuard, level: Level): void {
   if (!isRoot(app)) {
     throw new errors.OptionInvalidError(
       'defaultLevel guards the whole application: register the plugin in the root scope, or inside of a plugin of your ' +
       'own that fastify-plugin wraps'
     )
   }
-  app.addHook('preParsing', defaultGuard(guards, level))
+  app.addHook('preParsing', defaultGuard(make, level))
 }
 
 // An encapsulated scope inherits from its parent; only the root inherits from nothing of Fastify's.
@@ -127,19 +164,4 @@ function isPreflight (request: FastifyRequest): boolean {
   if (request.method !== 'OPTIONS') return false
   const { origin, 'access-control-request-method': method } = request.headers
   return origin !== undefined && method !== undefined && !(Array.isArray(request.routeOptions.method))
-}
-
-function checkedLevel (level: unknown): Level {
-  if (!isLevel(level)) throw new errors.OptionInvalidError(`requireLevel takes one of ${levels.join(', ')}`)
-  return level
-}
-
-function checkedNames (names: readonly unknown[]): readonly string[] {
-  if (names.length === 0) throw new errors.OptionInvalidError('a permission guard takes at least one permission')
-  return names.map(name => {
-    if (typeof name !== 'string' || name === '') {
-      throw new errors.OptionInvalidError('a permission is a non-empty string')
-    }
-    return name
-  })
 }

@@ -1,10 +1,12 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
-import type { CorsOptions } from '../guards/cors.js'
-import type { CredentialHeaders } from '../guards/credentials.js'
-import { defaultHeaders, readCors, readHeaders, readKeyLists, type KeyList } from '../guards/settings.js'
+import { readCors, type CorsOptions } from '../guards/cors.js'
+import {
+  defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
+} from '../guards/credentials.js'
+import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
 import type { IdentityProvider } from '../identity.js'
-import { levels, type Level } from '../permissions/level.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
+import { levels, type Level } from '../permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
 import { longestLifetime } from '../tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from '../tokens/keys.js'
@@ -38,6 +40,9 @@ export interface TokenExchangeOptions {
   masterKeys?: Readonly<Record<string, string>>
   /** Header names beside `Authorization: Bearer`. @default x-zumo-auth, x-zumo-application, x-zumo-master */
   headers?: Partial<CredentialHeaders>
+  /** Asked for a token where neither header carries one: a cookie's, a subprotocol's. Answers at once. @default none */
+  tokenFrom?: TokenFrom
+  tokenCache?: TokenCacheOptions
   /** Path before the plugin's own routes. @default none */
   prefix?: string
   /** `config.rateLimit` of the plugin's own routes, for @fastify/rate-limit. @default none */
@@ -70,6 +75,9 @@ export interface ResolvedOptions {
   readonly applicationKeys: KeyList
   readonly masterKeys: KeyList
   readonly headers: CredentialHeaders
+  readonly tokenFrom: TokenFrom | null
+  /** Bytes. */
+  readonly tokenCache: number
   readonly prefix: string
   readonly rateLimit: object | null
   readonly defaultLevel: Level | null
@@ -85,7 +93,7 @@ export interface ResolvedOptions {
 
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
-  'masterKeys', 'headers', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors', 'azureMobileServices',
+  'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors', 'azureMobileServices',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
@@ -118,6 +126,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     clockTolerance: given.read('clockTolerance', integer(0, 300), 5),
     ...readKeyLists(given),
     headers: given.read('headers', readHeaders, defaultHeaders),
+    tokenFrom: given.read<TokenFrom | null>('tokenFrom', readTokenFrom, null),
+    tokenCache: given.read('tokenCache', readTokenCache, defaultBytes),
     prefix: given.read('prefix', pathPrefix, ''),
     rateLimit: given.read<object | null>('rateLimit', object, null),
     defaultLevel: given.read<Level | null>('defaultLevel', oneOf(...levels), null),

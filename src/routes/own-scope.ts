@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { retryAfter } from '../guards/refuse.js'
+import { retryAfter } from '../guards/guards.js'
 import { applyLogging } from '../options/logging.js'
 import type { Server } from '../server.js'
 import { parseBodiesStrictly } from './bodies.js'

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { corsPolicy, type CorsOptions, type CorsPolicy } from '../guards/cors.js'
 import type { CredentialHeaders } from '../guards/credentials.js'
-import { turnAway, type TurnAway } from '../guards/refuse.js'
+import { turnAway, type TurnAway } from '../guards/guards.js'
 import type { Server } from '../server.js'
 import { loginRoute } from './login.js'
 

@@ -1,9 +1,10 @@
-import { isUserLevel, type UserLevel } from '../permissions/level.js'
 import {
+  isUserLevel,
   reservedClaims,
   type ExtraClaims,
   type GrantedPermissions,
-  type Permission
+  type Permission,
+  type UserLevel
 } from '../permissions/permissions.js'
 
 /** The user whom an access token speaks of. Frozen, to its depth. Times are seconds since the epoch. */
@@ -101,12 +102,12 @@ export function readUser (payload: Record<string, unknown>, rules: ClaimRules, n
   }
   if (nbf !== undefined && (!isTime(nbf) || nbf > now + rules.tolerance)) return null
   if (!isUserLevel(level) || !isNames(permissions)) return null
-  return deepFreeze({
+  return Object.freeze({
     id: sub,
     provider: idp ?? null,
     subject: subjectOf(sub, idp, idpSubject),
     level,
-    permissions,
+    permissions: permissions.length === 0 ? noPermissions : Object.freeze(permissions),
     claims: extraClaims(payload),
     tokenId: jti,
     sessionId: sid ?? null,
@@ -142,8 +143,14 @@ function isNames (value: unknown): value is Permission[] {
   return Array.isArray(value) && value.every(isText)
 }
 
-function extraClaims (payload: Record<string, unknown>): ExtraClaims {
-  return Object.fromEntries(Object.entries(payload).filter(([name]) => !reservedClaims.has(name)))
+// Most users have none: they share these.
+const noPermissions: readonly Permission[] = Object.freeze([])
+const noClaims: Readonly<ExtraClaims> = Object.freeze({})
+
+function extraClaims (payload: Record<string, unknown>): Readonly<ExtraClaims> {
+  let extra: Record<string, unknown> | null = null
+  for (const name in payload) if (!reservedClaims.has(name)) (extra ??= {})[name] = payload[name]
+  return extra === null ? noClaims : deepFreeze(extra)
 }
 
 function deepFreeze<T> (value: T): T {

@@ -27,8 +27,8 @@ export interface ServerKey {
   readonly verifyWith: string
   /** The public part, null for HS256. */
   readonly jwk: JWK | null
-  /** The header segment of every token of this key: `{ alg, typ: "at+jwt", kid }` (RFC 9068, 2.1). */
-  readonly header: string
+  /** What every token of this key starts with: its header `{ alg, typ: "at+jwt", kid }` (RFC 9068, 2.1), and the dot. */
+  readonly start: string
 }
 
 const leastSecretBytes = 32
@@ -109,9 +109,9 @@ async function readPair (
   })
 }
 
-function complete (key: Omit<ServerKey, 'header'>): ServerKey {
+function complete (key: Omit<ServerKey, 'start'>): ServerKey {
   const header = JSON.stringify({ alg: key.algorithm, typ: 'at+jwt', kid: key.kid })
-  return Object.freeze({ ...key, header: Buffer.from(header).toString('base64url') })
+  return Object.freeze({ ...key, start: `${Buffer.from(header).toString('base64url')}.` })
 }
 
 function parse (pem: unknown, path: string, read: (pem: string) => KeyObject): KeyObject {

@@ -41,12 +41,12 @@ function raise (namespace: string): never {
   throw new Error(`@fastify/jwt did not register ${namespace}`)
 }
 
-// The claims are checked by claims.ts, which knows them all; here the library checks the signature.
+// Claims and header are checked by those who know them all, to the byte; here the library checks the signature.
 function optionsOf ({ algorithm, kid, signWith, verifyWith }: ServerKey): FastifyJWTOptions {
   const pair = signWith === null ? { public: verifyWith } : { private: signWith, public: verifyWith }
   return {
     secret: algorithm === 'HS256' ? verifyWith : pair,
     sign: { algorithm, kid, header: { alg: algorithm, typ: 'at+jwt' } },
-    verify: { algorithms: [algorithm], checkTyp: 'at+jwt', cache: false, ignoreExpiration: true, ignoreNotBefore: true }
+    verify: { algorithms: [algorithm], cache: false, ignoreExpiration: true, ignoreNotBefore: true }
   }
 }
