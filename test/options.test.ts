@@ -66,6 +66,8 @@ const good: Array<[string, unknown[]]> = [
   ['providerTimeout', [undefined, 1, 60_000]],
   ['lookupTimeout', [undefined, 1, 60_000]],
   ['concurrency', [undefined, 1, 64, 1000]],
+  ['tokenFrom', [undefined, () => null]],
+  ['tokenCache', [undefined, {}, { bytes: undefined }, { bytes: 0 }, { bytes: 134_217_728 }]],
   ['logLevel', ['warn', 'silent']],
   ['logSerializers', [{ req: () => ({}) }]]
 ]
@@ -217,6 +219,8 @@ const bad: Array<[string, unknown[]]> = [
   ['providerTimeout', [0, 1.5, '5000', 60_001, Infinity]],
   ['lookupTimeout', [0, 1.5, '5000', 60_001, Infinity]],
   ['concurrency', [0, 1.5, '64', Infinity]],
+  ['tokenFrom', [null, 'cookie', {}]],
+  ['tokenCache', [null, 1024, [], { bytes: -1 }, { bytes: 1.5 }, { bytes: '1' }, { bytes: Infinity }, { entries: 9 }]],
   ['issuerr', ['https://api.example.com']],
   ['key', [secret]],
   ['accesTokenLifetime', [60]],

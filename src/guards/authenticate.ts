@@ -7,6 +7,7 @@ import { createHeaderReader, type CredentialKinds, type Presented } from './cred
 import type { Auth, UserAuth } from './decide.js'
 import { createTokenCache } from './token-cache.js'
 
+const bearer = 'Bearer '
 const nobody: Auth = Object.freeze({ level: 'everyone', user: null, application: null, master: null })
 
 /** The caller of a request, by its credentials. Synchronous. */
@@ -55,7 +56,9 @@ export function createAuthenticator ({
     const caller = text === null ? undefined : warm.get(text)
     if (caller !== undefined) return checked(caller)
     const token = tokenKind.read(presented, request)
-    return token === null ? null : proven(token, text ?? token)
+    if (token === null) return null
+    // Made from the token, wherever it came from: what is remembered is never a text that only stood beside it.
+    return proven(token, text?.startsWith(bearer) === true ? bearer + token : token)
   }
 
   function proven (token: string, text = token): UserAuth {
@@ -99,7 +102,7 @@ export function createAuthenticator ({
  */
 function usualText ([authorization = null, header = null]: Presented): string | null {
   const text = header === null ? authorization : authorization === null ? header : null
-  return text !== null && text.startsWith('Bearer ') === (header === null) ? text : null
+  return text !== null && text.startsWith(bearer) === (header === null) ? text : null
 }
 
 /** The highest that the credentials reach. */

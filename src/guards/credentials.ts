@@ -154,8 +154,10 @@ function inHeaders ([authorization = null, header = null]: Presented): string | 
 /** What the application answers is a carrier as the others: empty counts as absent. */
 function carried (token: unknown): string | null {
   if (token === null || token === undefined) return null
-  if (typeof token !== 'string') throw refused('tokenFrom', 'must answer a token or null, and at once')
-  return token || null
+  if (typeof token === 'string') return token || null
+  // A promise is refused whatever becomes of it.
+  Promise.resolve(token).catch(() => {})
+  throw refused('tokenFrom', 'must answer a token or null, and at once')
 }
 
 // RFC 9110, 5.5: blanks around are not part of the value; Node removes them, `inject` does not. A pattern for those at

@@ -92,7 +92,7 @@ export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts
 }
 
 function toError (thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error('what was thrown is no error', { cause: thrown })
+  return thrown instanceof Error ? thrown : new Error('tokenFrom threw what is no error', { cause: thrown })
 }
 
 /** What a hook asks for; null for one that is no guard. */
