@@ -63,11 +63,11 @@ export function requireClient (value: unknown, path: string): void {
   given.read('tokenEndpoint', endpointUrl)
 }
 
-export function requireRedirect (value: unknown, path: string): void {
+export function requireRedirect (value: unknown, path: string): { scope: string } {
   const given = open(value, path, ['clientId', 'clientSecret', 'scope', 'server'])
   given.read('clientId', text)
-  given.read('scope', text)
   given.read('server', (server, path) => typeof server === 'function' ? undefined : requireServer(server, path))
+  return { scope: given.read('scope', text) }
 }
 
 function requireServer (value: unknown, path: string): void {

@@ -108,25 +108,25 @@ function readDefinition (definition: ProviderDefinition): Declared {
   }
   given.read('accessToken', callback(isFunction), null)
   if (given.has('code') && typeof definition.code !== 'function') given.read('code', requireClient)
-  if (given.has('redirect') && definition.redirect !== null) given.read('redirect', requireRedirect)
-  return { rules: given.read('idToken', rulesFor(definition.idToken), null), policies: readPolicies(given) }
+  if (given.has('redirect') && definition.redirect !== null) {
+    const { scope } = given.read('redirect', requireRedirect)
+    if (!isOpenid(scope) && !given.has('accessToken')) throw given.refuse('redirect', 'needs the scope openid')
+  }
+  const { idToken } = definition
+  return { rules: idToken === undefined ? null : readRules(idToken), policies: readPolicies(given) }
 }
 
-function rulesFor (declared: IdTokenRules | undefined): Reader<ResolvedRules | null> {
-  return (value, path) => {
-    const given = open(value, path, [
-      'keys', 'algorithms', 'issuers', 'clientIds', 'members', 'nonceForms', 'check', 'identity'
-    ])
-    for (const name of ['check', 'identity'] as const) given.read(name, callback(isFunction), null)
-    return declared === undefined
-      ? null
-      : {
-          ...declared,
-          keys: given.read('keys', (keys, path) => isKeySet(keys) ? keys : createKeySet(endpointUrl(keys, path))),
-          algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms))),
-          issuers: typeof declared.issuers === 'function' ? declared.issuers : given.read('issuers', list(text)),
-          clientIds: given.read('clientIds', list(text))
-        }
+function readRules (declared: IdTokenRules): ResolvedRules {
+  const given = open(declared, 'provider.idToken', [
+    'keys', 'algorithms', 'issuers', 'clientIds', 'members', 'nonceForms', 'check', 'identity'
+  ])
+  for (const name of ['check', 'identity'] as const) given.read(name, callback(isFunction), null)
+  return {
+    ...declared,
+    keys: given.read('keys', (keys, path) => isKeySet(keys) ? keys : createKeySet(endpointUrl(keys, path))),
+    algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms))),
+    issuers: typeof declared.issuers === 'function' ? declared.issuers : given.read('issuers', list(text)),
+    clientIds: given.read('clientIds', list(text))
   }
 }
 
@@ -167,7 +167,8 @@ export function withoutSlash (url: string): string {
 
 function assemble (definition: ProviderDefinition, { rules, policies }: Declared): IdentityProvider {
   const { accessToken, code, redirect } = definition
-  const identify = identifier(definition, policies)
+  const ask = accessTokenCheck(definition, policies)
+  const identify = identifier(ask, policies)
   return {
     accepts: [
       ...(accessToken !== undefined || takes(rules, 'access_token') ? ['access_token'] as const : []),
@@ -181,7 +182,7 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
       // Access tokens are opaque, as a rule, and have no dots.
       const isJwt = accessToken === undefined || grant.type !== 'access_token' || grant.token.split('.').length === 3
       if (takes(rules, grant.type) && isJwt) return await verifyIdToken(rules, policies.nonce, grant, context)
-      if (grant.type === 'access_token') return await identify({ ...noTokens, accessToken: grant.token }, null, context)
+      if (grant.type === 'access_token') return await ask(grant.token, context)
       if (grant.type !== 'authorization_code' || code === undefined) throw new errors.GrantRejectedError('kind')
       context[server]?.enter()
       const tokens = typeof code === 'function' ? await code(grant, context) : await exchangeCode(code, grant, context)
@@ -190,7 +191,18 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
   }
 }
 
-/** Verifies whom tokens speak of: an ID token by its rules, else the access token by asking for it. */
+type Ask = (accessToken: string, context: Asking) => Promise<VerifiedIdentity>
+
+function accessTokenCheck ({ accessToken: check }: ProviderDefinition, { nonce }: Required<IdTokenOptions>): Ask {
+  return async (accessToken, context) => {
+    if (check === undefined) throw new errors.GrantRejectedError('kind')
+    if (nonce === 'required') throw new errors.GrantRejectedError('this kind of grant carries no nonce')
+    context[server]?.enter()
+    return await check(accessToken, context)
+  }
+}
+
+/** Whom tokens speak of: an ID token by its rules, else the access token by asking. */
 type Identify = (
   tokens: Tokens,
   rules: ResolvedRules | null,
@@ -199,21 +211,14 @@ type Identify = (
   policy?: NoncePolicy
 ) => Promise<VerifiedIdentity>
 
-function identifier ({ accessToken: check }: ProviderDefinition, policies: Required<IdTokenOptions>): Identify {
+function identifier (ask: Ask, policies: Required<IdTokenOptions>): Identify {
   return async ({ idToken, accessToken, refreshToken }, rules, context, nonce, policy = policies.nonce) => {
     const identity = rules === null
-      ? await ask(accessToken, context)
+      ? await ask(present(accessToken, 'access token'), context)
       : await verifyIdToken(rules, policy, { token: present(idToken, 'ID token'), ...(nonce && { nonce }) }, context)
     return refreshToken === null
       ? identity
       : Object.defineProperty({ ...identity }, 'providerTokens', { value: Object.freeze({ refreshToken }) })
-  }
-
-  async function ask (accessToken: string | null, context: Asking): Promise<VerifiedIdentity> {
-    if (check === undefined) throw new errors.GrantRejectedError('kind')
-    if (policies.nonce === 'required') throw new errors.GrantRejectedError('this kind of grant carries no nonce')
-    context[server]?.enter()
-    return await check(present(accessToken, 'access token'), context)
   }
 }
 
@@ -239,8 +244,6 @@ function redirection (
     }
   }
 }
-
-const noTokens: Tokens = { accessToken: null, idToken: null, refreshToken: null }
 
 function takes (rules: ResolvedRules | null, type: GrantType): rules is ResolvedRules {
   return rules !== null && (rules.members ?? ['id_token']).includes(type)

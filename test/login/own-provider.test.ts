@@ -140,7 +140,9 @@ t.test('a junk answer is an outage', async t => {
       () => ({ subject: '1' }),
       {}
     ].map(value => [`${typeof value} ${String(value)}`, value] as [string, unknown]),
-    ...[nothing, null, '', 7, 10158123456789012345n, ['1'], {}, 'x'.repeat(256), '\0', 'a\0b', '\ud800', 'a\udc00b'].map(
+    ...[
+      nothing, null, '', 7, 10158123456789012345n, ['1'], {}, 'x'.repeat(256), '\0', 'a\0b', '\ud800', 'a\udc00b'
+    ].map(
       subject => [`subject ${inspect(subject)}`, { subject }] as [string, unknown]
     ),
     ...['clientId', 'email', 'name', 'picture', 'locale'].flatMap(name =>

@@ -165,6 +165,7 @@ t.test('what cannot be meant is refused at once', async t => {
     ['provider.code.tokenEndpoint', { idToken, code: { clientId: 'a' } }],
     ['provider.redirect.server', { idToken, redirect: { clientId: 'a', scope: 'openid' } }],
     ['provider.redirect.scope', { idToken, redirect: { clientId: 'a', server } }],
+    ['provider.redirect needs the scope openid', { idToken, redirect: { clientId: 'a', scope: 'email', server } }],
     [
       'provider.redirect.server.tokenEndpoint',
       { idToken, redirect: { clientId: 'a', scope: 'x', server: { ...server, tokenEndpoint: 'http://a.example' } } }
