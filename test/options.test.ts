@@ -84,9 +84,9 @@ t.test('good values', async t => {
 const junk = [null, true, 7, NaN, -1, '', ' ', [], () => {}, Symbol('x'), 1n, new Date()]
 const fits = (name: string, value: unknown): boolean => {
   if (['concurrency', 'clockTolerance', 'providerTimeout', 'lookupTimeout'].includes(name)) return value === 7
-  if (name === 'permissions') return typeof value === 'function'
+  if (name === 'permissions' || name === 'tokenFrom') return typeof value === 'function'
   if (name === 'prefix') return value === ''
-  return ['rateLimit', 'headers'].includes(name) && value instanceof Date
+  return ['rateLimit', 'headers', 'tokenCache'].includes(name) && value instanceof Date
 }
 const bad: Array<[string, unknown[]]> = [
   [

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { DeadlineExceeded, entersByItself, server, type Asking, type Deadline, type Deadlines } from '../deadline.js'
+import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type {
   AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider
@@ -82,32 +82,17 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
   return async (method, ask, { ip, log }) => {
     const { enter, leave } = places(ip)
     try {
-      const isOfKit = typeof method === 'function' && Reflect.get(method, entersByItself) === true
-      if (!isOfKit) enter()
+      if (typeof method !== 'function' || Reflect.get(method, entersByItself) !== true) enter()
       const behind = { enter, closing: deadlines.closing }
+      // The signal as a member that a copy holds too, and made only when asked for: a known key needs none.
       return await deadlines.within(milliseconds, deadline =>
-        ask(isOfKit ? new LazyAsking(deadline, behind) : { signal: deadline.signal, [server]: behind })
+        ask({ get signal () { return deadline.signal }, [server]: behind })
       )
     } catch (thrown) {
       throw refusalOf(thrown, name, log)
     } finally {
       leave()
     }
-  }
-}
-
-/** For providers of the kit, which ask for the signal only when they call somebody: it costs more than a known key. */
-class LazyAsking implements Asking {
-  readonly [server]: NonNullable<Asking[typeof server]>
-  readonly #deadline: Deadline
-
-  constructor (deadline: Deadline, behind: NonNullable<Asking[typeof server]>) {
-    this.#deadline = deadline
-    this[server] = behind
-  }
-
-  get signal (): AbortSignal {
-    return this.#deadline.signal
   }
 }
 

@@ -26,7 +26,7 @@ export interface ExchangeParts {
   lookup: GuardedLookup
   mint: Mint
   /** Null where logins start no session. */
-  sessions: Pick<Sessions, 'mark' | 'begin' | 'confirm' | 'discard'> | null
+  sessions: Pick<Sessions, 'mark' | 'begin' | 'confirm' | 'evict' | 'discard'> | null
   singleUse: SingleUse
 }
 
@@ -98,6 +98,8 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
       const answer = mint(proven, session, log)
       await singleUse.spend(usedUp)
       sessions?.confirm(userId, proven.mark)
+      // Last: a login that is refused after all has ended nobody's session.
+      await sessions?.evict(userId)
       return answer
     } catch (error) {
       const ended = session === null ? undefined : sessions?.discard(session.sessionId).catch(() => {})

@@ -68,15 +68,23 @@ function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
   }
 }
 
-// Every member of Permissions has a default, so anything at all would pass for the answer of somebody who is authenticated:
-// an Error that was returned and not thrown, a result set, a Map.
+// Every member of Permissions has a default, so anything at all would pass for the answer of somebody who is
+// authenticated: an Error that was returned and not thrown, a result set, a Map.
 function refuseForeign (answer: unknown): void {
   if (typeof answer !== 'object' || answer === null || Object.prototype.toString.call(answer) !== '[object Object]') {
-    throw new errors.OptionInvalidError('permissions must be an object')
+    throw new errors.OptionInvalidError(
+      `the permission lookup answered ${kindOf(answer)}: it has to answer { level, permissions, … }, or null to deny access`
+    )
   }
   if (Object.keys(answer).length > 0 && !members.some(name => name in answer)) {
-    throw new errors.OptionInvalidError(`permissions must hold one of ${members.join(', ')}`)
+    throw new errors.OptionInvalidError(
+      `the permission lookup answered a foreign object: it has to hold one of ${members.join(', ')}`
+    )
   }
+}
+
+function kindOf (answer: unknown): string {
+  return answer === undefined ? 'undefined' : Object.prototype.toString.call(answer)
 }
 
 /** What the application's own callback threw is logged whole, for its developers, and never answered. */

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isId } from '../identity.js'
 import { isObject } from '../strict-json.js'
 
 /** What a route can ask for, from nothing to most. Each names a credential; they are no ladder of users. */
@@ -89,8 +90,8 @@ function readNames (value: unknown): readonly string[] {
 
 function readUserId (value: unknown): string | null {
   if (value === null) return null
-  if (typeof value !== 'string' || value === '') {
-    throw new errors.OptionInvalidError('userId must be a non-empty string')
+  if (!isId(value)) {
+    throw new errors.OptionInvalidError('userId must be well-formed text without NUL, of 1 to 255 characters')
   }
   return value
 }

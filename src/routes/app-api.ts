@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
+import { isStorable } from '../identity.js'
 import { text } from '../options/values.js'
 import { readPermissions, type Permissions } from '../permissions/permissions.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -49,13 +50,19 @@ export function createAppApi ({ authenticator, issue, sessions }: AppApiParts): 
     },
 
     async revokeUser (userId: unknown): Promise<void> {
-      await required(sessions).revokeUser(text(userId, 'userId'))
+      await required(sessions).revokeUser(storable(userId))
     },
 
     async revokeSession (sessionId: unknown): Promise<void> {
       await required(sessions).revokeSession(text(sessionId, 'sessionId'))
     }
   })
+}
+
+/** As what `issue` and a lookup may call a user; a provider's name and subject together may be longer. */
+function storable (userId: unknown): string {
+  if (isStorable(userId)) return userId
+  throw new errors.OptionInvalidError('userId must be a non-empty, well-formed string without NUL')
 }
 
 function required (sessions: Sessions | null): Sessions {

@@ -85,9 +85,9 @@ function answer (error: FastifyError, request: FastifyRequest, reply: FastifyRep
 // A refused subject token and an unknown issuer are invalid_request (RFC 8693, 2.2.2), a denied user is invalid_grant:
 // all of them 400.
 function statusOf (error: FastifyError): number {
-  if (isOurs(error)) return error.statusCode === 503 ? 503 : 400
   const status = error.statusCode ?? 503
-  return status >= 400 && status < 500 ? status : 503
+  if (status < 400 || status >= 500) return 503
+  return isOurs(error) ? 400 : status
 }
 
 function nameOf (error: FastifyError, status: number): string {

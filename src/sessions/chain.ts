@@ -45,6 +45,8 @@ export interface SessionChain {
   begin (identity: Identity, userId: string, mark: number): Promise<SessionGrant>
   /** Right before the login is answered. @throws as `begin` */
   confirm (userId: string, mark: number): void
+  /** Ends the oldest sessions of a user beyond `perUser`, once a login has succeeded. Does not reject. */
+  evict (userId: string): Promise<void>
   /** Ends a session that was begun, and whose tokens nobody was given. */
   discard (sessionId: string): Promise<void>
   /**
@@ -82,7 +84,6 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     const text = storeIdentity(identity)
     confirm(userId, mark)
     const ask = calls.open()
-    await ending.surplus(ask, userId)
     const session = newSession(text, userId, revocations.beginning(userId, mark))
     await ask(store => store.create(session))
     if (revocations.isRevokedSince(userId, mark)) await ending.unused(ask, session.id)
@@ -92,6 +93,11 @@ export function createSessionChain (parts: ChainParts): SessionChain {
 
   function confirm (userId: string, mark: number): void {
     if (revocations.isRevokedSince(userId, mark)) throw new errors.AccessDeniedError('revoked during the login')
+  }
+
+  // A store that is down is no reason to refuse a login that has succeeded: the next one makes up for it.
+  async function evict (userId: string): Promise<void> {
+    await ending.surplus(calls.open(), userId).catch(() => {})
   }
 
   async function present (refreshToken: string): Promise<Claim<SessionGrant>> {
@@ -205,6 +211,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     mark: revocations.mark,
     begin,
     confirm,
+    evict,
     discard: async sessionId => await ending.unused(calls.open(), sessionId),
     present,
     claim

@@ -23,7 +23,7 @@ export interface Ending {
    * clock says. One entry refuses them all; their rows end behind it, however many there are.
    */
   user (ask: Ask, userId: string, current?: RevocableToken): Promise<void>
-  /** The oldest sessions of a user, as many as leave no place for one more. */
+  /** The oldest sessions of a user, as many as there are more than `perUser`. */
   surplus (ask: Ask, userId: string): Promise<void>
   /** One access token. */
   token (ask: Ask, token: RevocableToken): Promise<void>
@@ -149,12 +149,12 @@ export function createEnding (parts: EndingParts): Ending {
   }
 
   async function surplus (ask: Ask, userId: string): Promise<void> {
-    const listed = await ask(store => store.list(issuer, userId, perUser + chunk - 1))
-    if (listed.length < perUser) return
+    const listed = await ask(store => store.list(issuer, userId, perUser + chunk))
+    if (listed.length <= perUser) return
     const now = clock.now()
     const expired = listed.filter(({ expiresAt }) => expiresAt <= now)
     const going = listed.filter(({ expiresAt }) => expiresAt > now)
-    const oldest = going.slice(0, Math.max(0, going.length - perUser + 1))
+    const oldest = going.slice(0, Math.max(0, going.length - perUser))
     const ids = idsOf([...expired, ...oldest]).slice(0, chunk)
     if (ids.length > 0) await end(ask, ids, entriesOf(userId, oldest, going[oldest.length]))
   }

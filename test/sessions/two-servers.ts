@@ -29,7 +29,9 @@ type Lookup<Granted> = (identity: Identity) => Promise<Granted | null>
 
 /** A login that nothing comes between. */
 export async function logIn (sessions: Sessions, userId = 'test:1', who = identity): Promise<SessionGrant> {
-  return await sessions.begin(who, userId, sessions.mark())
+  const grant = await sessions.begin(who, userId, sessions.mark())
+  await sessions.evict(userId)
+  return grant
 }
 
 /** A refresh, as the route does it. */

@@ -101,7 +101,8 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
   }
 
   function trimLog (now: number): void {
-    const kept = log.filter(({ at }) => at > now - revocationsKept).slice(-limit)
+    // One that ends old sessions is as old as they are, and needed until the last token has expired.
+    const kept = log.filter(({ at, expiresAt }) => at > now - revocationsKept || expiresAt > now).slice(-limit)
     dropped += log.length - kept.length
     log = kept
   }

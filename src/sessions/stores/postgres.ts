@@ -170,7 +170,8 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
   async function sweep (time: number): Promise<void> {
     await query(`DELETE FROM ${tables.sessions} WHERE expires_at <= $1`, [time - keptAfterExpiry])
     await query(`DELETE FROM ${tables.spent} WHERE expires_at <= $1`, [time])
-    await query(`DELETE FROM ${tables.revocations} WHERE at <= $1`, [time - revocationsKept])
+    // One that ends old sessions is as old as they are, and needed until the last token has expired.
+    await query(`DELETE FROM ${tables.revocations} WHERE at <= $1 AND expires_at <= $2`, [time - revocationsKept, time])
   }
 
   async function now (): Promise<number> {
