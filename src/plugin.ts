@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from './errors.js'
 import type { Auth } from './guards/decide.js'
-import { addDefaultGuard, kAuth, readAuth, type kOwnRoute, type Guards } from './guards/guards.js'
+import { kAuth, readAuth, type kOwnRoute, type Guards } from './guards/guards.js'
+import { addDefaultGuard, guardDeclaredRoutes, type RouteGuards } from './guards/route-guards.js'
 import { resolveOptions, type TokenExchangeOptions } from './options/options.js'
 import { createAppApi, type TokenExchange } from './routes/app-api.js'
 import { mountRoutes } from './routes/own-scope.js'
@@ -22,6 +23,8 @@ declare module 'fastify' {
 
   interface FastifyContextConfig {
     [kOwnRoute]?: true
+    /** Guards of the route. */
+    tokenExchange?: RouteGuards
   }
 }
 
@@ -48,6 +51,7 @@ function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server
   app.decorate('requireAnyPermission', guards.requireAnyPermission)
   app.decorate('requireUser', guards.requireUser)
   app.decorate('tokenExchange', createAppApi(server))
+  guardDeclaredRoutes(app, guards, makeGuard)
   if (options.defaultLevel !== null) addDefaultGuard(app, makeGuard, options.defaultLevel)
 }
 

@@ -1,6 +1,6 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import { list, oneOf, text } from '../options/values.js'
+import { list, oneOf, refused, text } from '../options/values.js'
 import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
 import type { Authenticator } from './authenticate.js'
@@ -19,7 +19,7 @@ const kRequirement: unique symbol = Symbol('fastify-token-exchange.requirement')
 /** Seconds until a client may try again after an outage. */
 export const retryAfter = '5'
 
-/** Fastify's own hook types each hold for one kind of server and one type provider; requests of all of them are these. */
+/** Fastify's hook types each hold for one kind of server and one type provider; requests of all of them are these. */
 interface AnyHook {
   onRequest(request: Pick<FastifyRequest, 'id'>, reply: Pick<FastifyReply, 'sent'>, done: (error?: Error) => void): void
 }
@@ -110,38 +110,12 @@ export function createGuards (make: MakeGuard): Guards {
     requireLevel: level => make({ level: oneOf(...levels)(level, 'requireLevel') }),
     requirePermission: (...names) => make({ permissions: permissionNames(names, 'requirePermission') }),
     requireAnyPermission: (...names) => make({ anyPermission: permissionNames(names, 'requireAnyPermission') }),
-    requireUser: () => make({ user: true })
+    // Put on a route without being called, it would be called for each request, and never answer.
+    requireUser: (...given: unknown[]) => {
+      if (given.length > 0) throw refused('requireUser', 'takes nothing: write requireUser(), with brackets, on the route')
+      return make({ user: true })
+    }
   }
-}
-
-/**
- * Guards every route that no guard of its own has looked at.
- *
- * It runs in `preParsing`: after all `onRequest` hooks, of whatever scope, so that it sees whether one of them was a
- * guard, and before the body is read. As a hook of the root it reaches routes declared before and after.
- */
-export function defaultGuard (make: MakeGuard, level: Level): preParsingHookHandler {
-  const hook = make({ level })
-  return function tokenExchangeDefaultGuard (request, reply, _payload, done) {
-    if (request[kAuth] != null || request.is404 || request.routeOptions.config[kOwnRoute] === true) return done()
-    hook(request, reply, done)
-  }
-}
-
-/** Puts it on the whole application. @throws errors.OptionInvalidError in another scope than the root */
-export function addDefaultGuard (app: FastifyInstance, make: MakeGuard, level: Level): void {
-  if (!isRoot(app)) {
-    throw new errors.OptionInvalidError(
-      'defaultLevel guards the whole application: register the plugin in the root scope, or inside of a plugin of your ' +
-      'own that fastify-plugin wraps'
-    )
-  }
-  app.addHook('preParsing', defaultGuard(make, level))
-}
-
-// An encapsulated scope inherits from its parent; only the root inherits from nothing of Fastify's.
-function isRoot (app: FastifyInstance): boolean {
-  return Object.getPrototypeOf(app) === Object.prototype
 }
 
 /** What `request.auth` answers. @throws errors.NotGuardedError where no guard ran: never silently empty */

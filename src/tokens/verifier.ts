@@ -58,8 +58,8 @@ const scratch = Buffer.allocUnsafe(2 * longestToken)
 const plainJson = /^\{(?:"[ !#-[\]-~]*":(?:"[ !#-[\]-~]*"|\d{1,15}|\[(?:"[ !#-[\]-~]*",?)*\]),?)*\}$/
 
 /**
- * Whether a payload is the one text for its claims, which JSON.stringify would write. Duplicate members, blanks, 1e400 or
- * bytes that are not UTF-8 are not ours, signed or not.
+ * Whether a payload is the one text for its claims, which JSON.stringify would write. Duplicate members, blanks, 1e400
+ * or bytes that are not UTF-8 are not ours, signed or not.
  */
 function isWrittenOnce (claims: Record<string, unknown>, payload: string): boolean {
   const text = scratch.toString('latin1', 0, scratch.write(payload, 'base64url'))

@@ -1,0 +1,113 @@
+import type { FastifyInstance, preParsingHookHandler, RouteOptions } from 'fastify'
+import { errors } from '../errors.js'
+import { list, oneOf, open, refused, text } from '../options/values.js'
+import { levels, type Level, type Permission } from '../permissions/permissions.js'
+import type { Requirement } from './decide.js'
+import { kAuth, kOwnRoute, type Guard, type Guards, type MakeGuard } from './guards.js'
+
+/** Guards of a route in its `config.tokenExchange`, for frameworks that set a route's config but no hooks. */
+export interface RouteGuards {
+  level?: Level
+  /** All of these. */
+  permissions?: readonly Permission[]
+  /** At least one of these. */
+  anyPermission?: readonly Permission[]
+}
+
+/** @throws errors.OptionInvalidError for wrong values and unknown members */
+function readRequirement (config: unknown): Requirement {
+  const given = open(config, 'config.tokenExchange', ['level', 'permissions', 'anyPermission'])
+  const requirement = {
+    ...(given.has('level') && { level: given.read('level', oneOf(...levels)) }),
+    ...(given.has('permissions') && { permissions: given.read('permissions', list(text)) }),
+    ...(given.has('anyPermission') && { anyPermission: given.read('anyPermission', list(text)) })
+  }
+  if (Object.keys(requirement).length === 0) throw refused('config.tokenExchange', 'must ask for something')
+  return requirement
+}
+
+/**
+ * Puts on each route that is declared from now on what its config asks for, before its own hooks.
+ *
+ * @throws errors.OptionInvalidError from the declaration of a route whose config is wrong; from `ready`, where a route
+ * has a guard that was not called
+ */
+export function guardDeclaredRoutes (app: FastifyInstance, guards: Guards, make: MakeGuard): void {
+  const names = new Map<unknown, string>(Object.entries(guards).map(([name, guard]) => [guard, name]))
+  const uncalled: string[] = []
+
+  app.addHook('onRoute', route => {
+    uncalled.push(...uncalledIn(route, names))
+    const asked = route.config?.tokenExchange
+    if (asked === undefined) return
+    const own = route.onRequest ?? []
+    route.onRequest = [make(readRequirement(asked)), ...(Array.isArray(own) ? own : [own])]
+  })
+  app.addHook('onReady', done => {
+    const [first] = uncalled
+    done(first === undefined ? undefined : new errors.OptionInvalidError(first))
+  })
+}
+
+function uncalledIn (route: RouteOptions, names: ReadonlyMap<unknown, string>): string[] {
+  return Object.entries(route).flatMap(([hook, value]) => [value].flat().flatMap(one => {
+    const name = names.get(one)
+    const where = `${String(route.method)} ${route.url}`
+    return name === undefined ? [] : [`${where}: ${hook} has ${name}, which was not called: write ${name}(…)`]
+  }))
+}
+
+/** Puts it on the whole application. @throws errors.OptionInvalidError in another scope than the root */
+export function addDefaultGuard (app: FastifyInstance, make: MakeGuard, level: Level): void {
+  if (!isRoot(app)) {
+    throw new errors.OptionInvalidError(
+      'defaultLevel guards the whole application: register the plugin in the root scope, or inside of a plugin of ' +
+      'your own that fastify-plugin wraps'
+    )
+  }
+  app.addHook('preParsing', defaultGuard(make, level))
+  app.addHook('onReady', done => {
+    warnOfMiddleware(app)
+    done()
+  })
+}
+
+// An encapsulated scope inherits from its parent; only the root inherits from nothing of Fastify's.
+function isRoot (app: FastifyInstance): boolean {
+  return Object.getPrototypeOf(app) === Object.prototype
+}
+
+/** What answers before there is a route is guarded by nobody. */
+function warnOfMiddleware (app: FastifyInstance): void {
+  for (const name of ['@fastify/middie', '@fastify/express']) {
+    if (!app.hasPlugin(name)) continue
+    app.log.warn(`defaultLevel guards routes: middleware of ${name} that answers by itself is not guarded`)
+  }
+}
+
+/**
+ * Guards every route that no guard of its own has looked at: at what its config asks for, else at this level.
+ *
+ * It runs in `preParsing`: after all `onRequest` hooks, of whatever scope, so that it sees whether one of them was a
+ * guard, and before the body is read. As a hook of the root it reaches routes declared before and after.
+ */
+function defaultGuard (make: MakeGuard, level: Level): preParsingHookHandler {
+  const byLevel = make({ level })
+  const byConfig = new WeakMap<object, Guard>()
+
+  function guardOf (asked: RouteGuards): Guard {
+    const guard = byConfig.get(asked) ?? make(readRequirement(asked))
+    byConfig.set(asked, guard)
+    return guard
+  }
+
+  return function tokenExchangeDefaultGuard (request, reply, _payload, done) {
+    if (request.is404) return done()
+    const { [kOwnRoute]: isOwn, tokenExchange: asked } = request.routeOptions.config
+    if (isOwn === true) return done()
+    // A route declared before the plugin: other guards beside take nothing from it; what is wrong in it throws, here.
+    if (asked !== undefined) return guardOf(asked)(request, reply, done)
+    if (request[kAuth] != null) return done()
+    byLevel(request, reply, done)
+  }
+}
