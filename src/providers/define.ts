@@ -185,8 +185,8 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
       if (grant.type === 'access_token') return await ask(grant.token, context)
       if (grant.type !== 'authorization_code' || code === undefined) throw new errors.GrantRejectedError('kind')
       context[server]?.enter()
-      const tokens = typeof code === 'function' ? await code(grant, context) : await exchangeCode(code, grant, context)
-      return await identify(tokens, rules, context, grant.nonce)
+      const exchange = typeof code === 'function' ? code(grant, plain(context)) : exchangeCode(code, grant, context)
+      return await identify(await exchange, rules, context, grant.nonce)
     }
   }
 }
@@ -198,8 +198,14 @@ function accessTokenCheck ({ accessToken: check }: ProviderDefinition, { nonce }
     if (check === undefined) throw new errors.GrantRejectedError('kind')
     if (nonce === 'required') throw new errors.GrantRejectedError('this kind of grant carries no nonce')
     context[server]?.enter()
-    return await check(accessToken, context)
+    return await check(accessToken, plain(context))
   }
+}
+
+/** Of own members, for a check that may be the application's and hand a copy on. */
+function plain (context: Asking): Asking {
+  const behalf = context[server]
+  return { signal: context.signal, ...(behalf !== undefined && { [server]: behalf }) }
 }
 
 /** Whom tokens speak of: an ID token by its rules, else the access token by asking. */

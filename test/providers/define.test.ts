@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
+import type { VerifyContext } from '../../src/identity.js'
 import { defineProvider, type ProviderDefinition } from '../../src/providers/index.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
@@ -76,6 +77,25 @@ t.test('a check of access tokens is asked, within the places of the provider', a
   answer()
   t.equal((await slow).statusCode, 200)
   t.strictSame(asked, ['good false', 'bad false', 'slow false'])
+})
+
+t.test('a check may hand its context on as it is, as a copy, or with more in it', async t => {
+  const fake = await fakeServer(t, json({ keys: [key.jwk] }))
+  const token = await sign(key, claims())
+  const ways = [
+    (context: VerifyContext) => context,
+    (context: VerifyContext) => ({ ...context }),
+    (context: VerifyContext): VerifyContext => Object.create(context)
+  ]
+  for (const handOn of ways) {
+    const inner = defineProvider({ idToken: { ...rules, keys: fake.url } })
+    const outer = defineProvider({
+      accessToken: (token, context) => inner.verify({ type: 'id_token', token }, handOn(context))
+    })
+    const { app, login } = await loginServer({ providers: { own: outer } })
+    t.equal((await login({ access_token: token })).json().user?.userId, 'own:user-1')
+    await app.close()
+  }
 })
 
 t.test('codes that apps post, and what their exchange brings', async t => {
