@@ -1,7 +1,7 @@
-import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import t from 'tap'
-import { tokenExchange, type IdentityProvider, type TokenExchangeOptions } from '../src/index.js'
-import { applicationKey, guardsOnly, issuer, masterKey } from './server.js'
+import type { IdentityProvider, TokenExchangeOptions } from '../src/index.js'
+import { applicationKey, issuer, masterKey, startUsersApp } from './server.js'
 
 // Whatever 32 KiB a client sends, and wherever: no pattern, split or comparison may cost more than they are long. What
 // is quadratic takes hundreds of milliseconds here; what is linear takes well under one.
@@ -16,12 +16,7 @@ const own: IdentityProvider = {
 }
 
 async function serve (options: Partial<TokenExchangeOptions>): Promise<FastifyInstance> {
-  const app = Fastify()
-  t.teardown(() => app.close())
-  await app.register(tokenExchange, { ...guardsOnly, providers: { own }, sessions: {}, ...options })
-  app.get('/', { onRequest: app.requireLevel('authenticated') }, () => 'in')
-  await app.ready()
-  return app
+  return await startUsersApp(t, { providers: { own }, sessions: {}, ...options })
 }
 
 const standard = await serve({})

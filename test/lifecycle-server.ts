@@ -3,11 +3,10 @@
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
-import Fastify from 'fastify'
-import { tokenExchange } from '../src/plugin.js'
 import { google } from '../src/providers/google.js'
+import type { FastifyInstance } from 'fastify'
 import type { TokenExchangeOptions } from '../src/options/options.js'
-import { issuer, ownProvider, secret } from './routes/login-server.js'
+import { buildServer, ownProvider } from './server.js'
 
 const [hangs = '', handler, jwks = 'http://127.0.0.1:9'] = process.argv.slice(2)
 const unhandled: string[] = []
@@ -47,8 +46,7 @@ const hanging: Record<string, Partial<TokenExchangeOptions>> = {
 }
 const options: Partial<TokenExchangeOptions> = { providerTimeout: 60_000, lookupTimeout: 60_000, ...hanging[hangs] }
 
-const app = Fastify()
-if (handler === 'slow-handler') {
+function answerSlowly (app: FastifyInstance): void {
   app.setErrorHandler(async (error: Error & { statusCode?: number, code?: string }, _request, reply) => {
     await once(app.server, 'close-began')
     return await reply.code(error.statusCode ?? 500).send({ code: error.code })
@@ -56,7 +54,10 @@ if (handler === 'slow-handler') {
   const close = app.server.close.bind(app.server)
   app.server.close = (...args) => { setImmediate(() => app.server.emit('close-began')); return close(...args) }
 }
-await app.register(tokenExchange, { issuer, keys: secret, providers: { own: ownProvider() }, ...options })
+
+const app = await buildServer({ providers: { own: ownProvider() }, ...options }, {
+  ...(handler === 'slow-handler' && { prepare: answerSlowly })
+})
 await app.listen({ port: 0, host: '127.0.0.1' })
 
 const agent = new Agent({ keepAlive: true })

@@ -6,7 +6,8 @@ import t from 'tap'
 import { createDeadlines, DeadlineExceeded, ServerClosing } from '../src/deadline.js'
 import { tokenExchange } from '../src/plugin.js'
 import { fakeServer } from './http/fake-server.js'
-import { issuer, loginServer, ownProvider, secret } from './routes/login-server.js'
+import { loginServer } from './routes/login-server.js'
+import { buildServer, issuer, ownProvider, secret } from './server.js'
 
 const execute = promisify(execFile)
 const script = fileURLToPath(new URL('./lifecycle-server.ts', import.meta.url))
@@ -93,8 +94,7 @@ t.test('the plugin in two scopes: each has its own keys and providers', async t 
 })
 
 t.test('the plugin twice in one scope does not start', async t => {
-  const app = Fastify()
-  await app.register(tokenExchange, { issuer, keys: secret })
+  const app = await buildServer()
   await t.rejects(async () => { await app.register(tokenExchange, { issuer, keys: secret }) })
   await t.rejects(async () => { await app.ready() })
 })

@@ -1,5 +1,13 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { tokenExchange, type TokenExchangeOptions } from '../src/index.js'
+import { Writable } from 'node:stream'
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type RegisterOptions } from 'fastify'
+import {
+  tokenExchange,
+  type AuthorizationGrant,
+  type IdentityProvider,
+  type TokenExchangeOptions,
+  type VerifiedIdentity,
+  type VerifyContext
+} from '../src/index.js'
 
 export const issuer = 'https://api.example.com'
 export const secret = 'a5f0c9d2e7b84613-5c1e9b7a40d83f26-hs256'
@@ -14,25 +22,69 @@ export const guardsOnly: TokenExchangeOptions = {
   masterKeys: { ops: masterKey }
 }
 
+/** An application's own provider: a plain object. It vouches for whoever says `good`, unless told otherwise. */
+export function ownProvider (
+  verify: (grant: AuthorizationGrant, context: VerifyContext) => unknown = vouch,
+  members: Partial<IdentityProvider> = {}
+): IdentityProvider {
+  return {
+    accepts: ['access_token', 'id_token', 'authorization_code'],
+    verify: verify as IdentityProvider['verify'],
+    ...members
+  }
+}
+
+export function vouch ({ token }: AuthorizationGrant): VerifiedIdentity {
+  if (token !== 'good') throw Object.assign(new Error('no'), { code: 'AUTH_ERR_GRANT_REJECTED' })
+  return { subject: '10158' }
+}
+
+/** Lines of the log, at the finest level. */
+export function logStream (): { stream: Writable, text: () => string } {
+  const lines: string[] = []
+  return {
+    stream: new Writable({ write (chunk, _encoding, done) { lines.push(String(chunk)); done() } }),
+    text: () => lines.join('')
+  }
+}
+
+/** Options of the plugin, what a server needs aside, and those that Fastify has for every plugin. */
+export type Options = Partial<TokenExchangeOptions & RegisterOptions>
+
+/** What is the application's own: the options of Fastify, and what it does before it registers the plugin. */
+export interface Surroundings {
+  readonly fastify?: FastifyServerOptions
+  readonly prepare?: (app: FastifyInstance) => unknown
+}
+
+/** Every server of the tests. Without options it has guards and no login routes. */
+export async function buildServer (
+  options: Options = {},
+  { fastify = {}, prepare = () => {} }: Surroundings = {}
+): Promise<FastifyInstance> {
+  const app = Fastify({ ...fastify })
+  await prepare(app)
+  await app.register(tokenExchange, { ...guardsOnly, ...options })
+  return app
+}
+
 /** A test, as far as a server needs it: to be closed with it. */
 export interface Closing { teardown (close: () => unknown): void }
 
-/** A server with the plugin; it closes with the test. */
+/** A server that closes with the test. */
 export async function startApp (
   t: Closing,
-  options: Partial<TokenExchangeOptions> = {},
+  options: Options = {},
   fastify: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
-  const app = Fastify({ ...fastify })
-  t.teardown(() => app.close())
-  await app.register(tokenExchange, { ...guardsOnly, ...options })
+  const app = await buildServer(options, { fastify, prepare: app => { t.teardown(() => app.close()) } })
   return app
 }
 
 /** A server whose `GET /` answers who calls, to users only. */
 export async function startUsersApp (
   t: Closing,
-  options: Partial<TokenExchangeOptions> = {},
+  options: Options = {},
   fastify: FastifyServerOptions = {}
 ): Promise<FastifyInstance> {
   const app = await startApp(t, options, fastify)

@@ -2,7 +2,8 @@ import { mock } from 'node:test'
 import t from 'tap'
 import type { Permissions } from '../../src/permissions/permissions.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
-import { dialectServer, issuer, masterKey } from './server.js'
+import { dialectServer } from './server.js'
+import { issuer, masterKey } from '../server.js'
 
 const nameIdentifier = 'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ownProvider } from '../routes/login-server.js'
+import { ownProvider } from '../server.js'
 import { dialectServer } from './server.js'
 
 const origin = 'https://www.example.com'

@@ -1,7 +1,8 @@
 import { connect } from 'node:http2'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { applicationKey, dialectServer, masterKey } from './server.js'
+import { dialectServer } from './server.js'
+import { applicationKey, masterKey } from '../server.js'
 
 t.test('the table of levels; every refusal is 401 in the form that SDKs read', async t => {
   const { app, token } = await dialectServer()
@@ -124,7 +125,7 @@ t.test('a content type without a body reaches the handler', async t => {
 })
 
 t.test('over HTTP/2, too, where a body may come without a length', async t => {
-  const { app } = await dialectServer({}, { server: { http2: true } as object })
+  const { app } = await dialectServer({}, { fastify: { http2: true } as object })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const address = app.server.address()
   const session = connect(`http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`)

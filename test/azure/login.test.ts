@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { GrantType } from '../../src/identity.js'
-import { ownProvider } from '../routes/login-server.js'
+import { ownProvider } from '../server.js'
 import { dialectServer, own } from './server.js'
 
 const json = { 'content-type': 'application/json' }
@@ -199,7 +199,7 @@ t.test('credentials on a login are not looked at, nor is a method override', asy
 t.test('a router that ignores case and slashes serves the same paths, in capitals, too', async t => {
   const { app } = await dialectServer(
     {},
-    { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true } } }
+    { fastify: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true } } }
   )
   for (const url of ['/LOGIN/Facebook', '/login/facebook/', '/.AUTH/login/facebook']) {
     t.equal((await app.inject({ method: 'POST', url, payload: { access_token: 'good' } })).statusCode, 200, url)

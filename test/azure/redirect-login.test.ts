@@ -9,9 +9,9 @@ import { github } from '../../src/providers/github.js'
 import { google } from '../../src/providers/google.js'
 import { oidc } from '../../src/providers/oidc.js'
 import { startIdentityServer } from '../../src/testing/index.js'
-import { ownProvider } from '../routes/login-server.js'
+import { issuer, ownProvider, secret } from '../server.js'
 import { fragment, openBrowser } from './browser.js'
-import { dialectServer, issuer, secret } from './server.js'
+import { dialectServer } from './server.js'
 
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())
@@ -518,7 +518,7 @@ t.test('no code, state or token stands in the log', async t => {
 t.test('the routes work with a query parser and a router of the application', async t => {
   const { app } = await server(
     {},
-    { server: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, querystringParser: () => ({}) } } }
+    { fastify: { routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, querystringParser: () => ({}) } } }
   )
   t.ok((await openBrowser(app).login('/LOGIN/Facebook/')).location.startsWith(`${issuer}/login/done#token=`))
 })

@@ -1,13 +1,6 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import type { IdentityProvider } from '../../src/identity.js'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
-import { tokenExchange } from '../../src/plugin.js'
-import { logStream, ownProvider } from '../routes/login-server.js'
-
-export const issuer = 'https://api.example.com'
-export const secret = 'Wm2vN7cQx4Tz9Lr6Kp1Yb8Hd5Js3Fg0A'
-export const applicationKey = 'application-key-0001'
-export const masterKey = 'master-key-000000001'
+import type { FastifyInstance } from 'fastify'
+import type { IdentityProvider, TokenExchangeOptions } from '../../src/index.js'
+import { buildServer, logStream, ownProvider, type Surroundings } from '../server.js'
 
 /** Vouches for whoever says `good`, whatever kind of grant says so. */
 export const own: IdentityProvider = ownProvider()
@@ -21,23 +14,13 @@ export interface DialectServer {
 /** A server that speaks the dialect, with the four APIs of the original's quickstarts. */
 export async function dialectServer (
   options: Partial<TokenExchangeOptions> = {},
-  {
-    server = {},
-    prepare = () => {}
-  }: { server?: FastifyServerOptions, prepare?: (app: FastifyInstance) => unknown } = {}
+  { fastify = {}, ...surroundings }: Surroundings = {}
 ): Promise<DialectServer> {
   const { stream, text } = logStream()
-  const app = Fastify({ logger: { level: 'trace', stream }, ...server })
-  await prepare(app)
-  await app.register(tokenExchange, {
-    issuer,
-    keys: secret,
-    providers: { facebook: own },
-    azureMobileServices: true,
-    applicationKeys: { ios: applicationKey },
-    masterKeys: { ops: masterKey },
-    ...options
-  })
+  const app = await buildServer(
+    { providers: { facebook: own }, azureMobileServices: true, ...options },
+    { ...surroundings, fastify: { logger: { level: 'trace', stream }, ...fastify } }
+  )
   for (const level of ['everyone', 'application', 'authenticated', 'admin'] as const) {
     app.route({
       method: ['GET', 'POST', 'PATCH', 'DELETE'],

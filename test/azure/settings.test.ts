@@ -2,7 +2,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { TokenExchangeOptions } from '../../src/options/options.js'
 import { tokenExchange } from '../../src/plugin.js'
-import { dialectServer, issuer, own, secret } from './server.js'
+import { dialectServer, own } from './server.js'
+import { issuer, secret } from '../server.js'
 
 async function refusal (options: object): Promise<{ code?: string, message?: string } | null> {
   const app = Fastify()

@@ -3,18 +3,16 @@ import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import t from 'tap'
 import { tokenExchange } from '../../src/index.js'
-import { applicationKey, codeIn, guardsOnly, masterKey } from '../server.js'
+import { applicationKey, codeIn, guardsOnly, masterKey, startApp, startUsersApp } from '../server.js'
 import { getOverHttp2 } from './raw-http2.js'
 
 type Lines = ReadonlyArray<readonly [string, string]>
 type Send = (headers: Lines) => Promise<{ status: number, code: string | undefined, challenge: string | undefined }>
 
-const app = Fastify()
+const app = await startUsersApp(t)
 const http2App = Fastify({ http2: true })
-t.teardown(() => Promise.all([app.close(), http2App.close()]))
-await app.register(tokenExchange, guardsOnly)
+t.teardown(() => http2App.close())
 await http2App.register(tokenExchange, guardsOnly)
-app.get('/', { onRequest: app.requireLevel('authenticated') }, request => request.auth)
 http2App.get('/', { onRequest: http2App.requireLevel('authenticated') }, request => request.auth)
 let answer: (outcome: Awaited<ReturnType<Send>>) => void = () => {}
 http2App.addHook('onSend', async (_request, reply, payload) => {
@@ -302,10 +300,7 @@ t.test('query strings and bodies are never read for tokens', async t => {
 })
 
 t.test('other header names', async t => {
-  const renamed = Fastify()
-  t.teardown(() => renamed.close())
-  await renamed.register(tokenExchange, {
-    ...guardsOnly,
+  const renamed = await startApp(t, {
     headers: { token: 'X-Token', applicationKey: 'x-app', masterKey: 'x-root' }
   })
   renamed.get('/', { onRequest: renamed.requireLevel('everyone') }, request => request.auth)

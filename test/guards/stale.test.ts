@@ -1,8 +1,7 @@
 import { mock } from 'node:test'
-import Fastify from 'fastify'
 import t from 'tap'
-import { tokenExchange } from '../../src/index.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
+import { startUsersApp } from '../server.js'
 
 t.test(
   "whenStale: 'refuse' is 503 with Retry-After once no revocations were heard of for maxStaleness, 'accept' is not",
@@ -12,13 +11,7 @@ t.test(
       ['accept', 200, undefined]
     ] as const) {
       const store = { ...memoryStore(), subscribe: () => () => {} }
-      const app = Fastify()
-      await app.register(tokenExchange, {
-        issuer: 'https://api.example.com',
-        keys: 'of the stale tests: thirty-two bytes',
-        sessions: { store, whenStale, maxStaleness: 60 }
-      })
-      app.get('/', { onRequest: app.requireLevel('authenticated') }, () => 'in')
+      const app = await startUsersApp(t, { sessions: { store, whenStale, maxStaleness: 60 } })
       const headers = { authorization: `Bearer ${app.tokenExchange.issue({ userId: 'ada' }).access_token}` }
       t.equal((await app.inject({ url: '/', headers })).statusCode, 200, `${whenStale}: while it hears of them`)
 
@@ -30,7 +23,6 @@ t.test(
       mock.timers.reset()
       t.match([answer.statusCode, answer.headers['retry-after']], [status, retryAfter], whenStale)
       if (status === 503) t.match(answer.json(), { code: 'AUTH_ERR_STORE_UNAVAILABLE' })
-      await app.close()
     }
   }
 )

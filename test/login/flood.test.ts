@@ -4,7 +4,8 @@ import t from 'tap'
 import { google } from '../../src/providers/index.js'
 import { fakeServer, json } from '../http/fake-server.js'
 import { startIdentityServer } from '../../src/testing/index.js'
-import { loginServer, ownProvider } from '../routes/login-server.js'
+import { loginServer } from '../routes/login-server.js'
+import { ownProvider } from '../server.js'
 
 const idp = await startIdentityServer()
 t.teardown(() => idp.close())

@@ -1,34 +1,13 @@
 import { createHash } from 'node:crypto'
 import { mock } from 'node:test'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import {
-  errors,
-  tokenExchange,
-  type IdentityProvider,
-  type PermissionLookup,
-  type SigningKey
-} from '../../src/index.js'
+import { errors, type IdentityProvider } from '../../src/index.js'
 import { apple, facebook, oidc } from '../../src/providers/index.js'
 import { startIdentityServer, type IdentityServer } from '../../src/testing/index.js'
+import { secret, startApp } from '../server.js'
 
 // Server-issued nonces (OpenID Connect Core, 3.1.2.1) and ID tokens that may be used once.
-
-const issuer = 'https://api.example.com'
-const secret = 'of the nonce tests: thirty-two bytes'
-
-interface Setup {
-  providers: Record<string, IdentityProvider>
-  permissions?: PermissionLookup
-  keys?: string | SigningKey[]
-}
-
-async function serve (t: Test, { providers, permissions = () => ({}), keys = secret }: Setup): Promise<FastifyInstance> {
-  const app = Fastify()
-  await app.register(tokenExchange, { issuer, keys, providers, permissions })
-  t.teardown(() => app.close())
-  return app
-}
 
 async function identityServer (t: Test): Promise<IdentityServer> {
   const idp = await startIdentityServer()
@@ -50,7 +29,7 @@ const rejected = `401 ${errors.GrantRejectedError.code}`
 
 t.test('POST /nonce answers a nonce and its lifetime, never the same one, and nobody caches it', async t => {
   const idp = await identityServer(t)
-  const app = await serve(t, { providers: { corp: oidc(idp.oidc.options) } })
+  const app = await startApp(t, { providers: { corp: oidc(idp.oidc.options) } })
   const [one, another] = [
     await app.inject({ method: 'POST', url: '/nonce' }),
     await app.inject({ method: 'POST', url: '/nonce', payload: {} })
@@ -65,7 +44,7 @@ t.test("nonce: 'required'", async t => {
   const provider = oidc({ ...idp.oidc.options, nonce: 'required' })
 
   t.test('accepts a nonce of this server once, raw or as its SHA-256', async t => {
-    const app = await serve(t, { providers: { corp: provider } })
+    const app = await startApp(t, { providers: { corp: provider } })
     const sha256 = (nonce: string) => createHash('sha256').update(nonce).digest()
     for (const spelling of [
       (nonce: string) => nonce,
@@ -80,7 +59,7 @@ t.test("nonce: 'required'", async t => {
   })
 
   t.test('refuses every other nonce', async t => {
-    const app = await serve(t, { providers: { corp: provider } })
+    const app = await startApp(t, { providers: { corp: provider } })
     const ours = await nonceOf(app)
     const own = async (nonce: string) => ({ id_token: await idp.oidc.idToken({ nonce }), nonce })
     const rows: Array<[string, object]> = [
@@ -92,7 +71,7 @@ t.test("nonce: 'required'", async t => {
       [
         'one of another server',
         await own(
-          await nonceOf(await serve(t, { providers: { corp: provider }, keys: 'another secret of thirty-two bytes!' }))
+          await nonceOf(await startApp(t, { providers: { corp: provider }, keys: 'another secret of thirty-two bytes!' }))
         )
       ],
       [
@@ -105,7 +84,7 @@ t.test("nonce: 'required'", async t => {
   })
 
   t.test('refuses a nonce of this server after ten minutes', async t => {
-    const app = await serve(t, { providers: { corp: provider } })
+    const app = await startApp(t, { providers: { corp: provider } })
     mock.timers.enable({ apis: ['Date'], now: Date.now() })
     t.teardown(() => mock.timers.reset())
     const [early, late] = [await nonceOf(app), await nonceOf(app)]
@@ -116,8 +95,8 @@ t.test("nonce: 'required'", async t => {
   })
 
   t.test('a nonce of one server is good on another with the same keys, also after a rotation', async t => {
-    const older = await serve(t, { providers: { corp: provider }, keys: [{ algorithm: 'HS256', secret }] })
-    const newer = await serve(t, {
+    const older = await startApp(t, { providers: { corp: provider }, keys: [{ algorithm: 'HS256', secret }] })
+    const newer = await startApp(t, {
       providers: { corp: provider },
       keys: [
         { algorithm: 'HS256', secret: 'a newer secret of thirty-two bytes!' },
@@ -130,7 +109,7 @@ t.test("nonce: 'required'", async t => {
 
   t.test('an outage of the lookup, or a denial, spends nothing', async t => {
     const answers: Array<() => object | null> = [() => { throw new Error('down') }, () => null, () => ({})]
-    const app = await serve(t, { providers: { corp: provider }, permissions: () => answers.shift()?.() ?? null })
+    const app = await startApp(t, { providers: { corp: provider }, permissions: () => answers.shift()?.() ?? null })
     const nonce = await nonceOf(app)
     const grant = { id_token: await idp.oidc.idToken({ nonce }), nonce }
     t.equal(await login(app, 'corp', grant), `503 ${errors.LookupFailedError.code}`)
@@ -139,7 +118,7 @@ t.test("nonce: 'required'", async t => {
   })
 
   t.test('of many logins at once with one nonce, one succeeds', async t => {
-    const app = await serve(t, { providers: { corp: provider } })
+    const app = await startApp(t, { providers: { corp: provider } })
     const nonce = await nonceOf(app)
     const grant = { id_token: await idp.oidc.idToken({ nonce }), nonce }
     const outcomes = await Promise.all(Array.from({ length: 20 }, () => login(app, 'corp', grant)))
@@ -148,7 +127,7 @@ t.test("nonce: 'required'", async t => {
   })
 
   t.test('kinds of grant that cannot carry a nonce are refused', async t => {
-    const app = await serve(t, {
+    const app = await startApp(t, {
       providers: {
         facebook: facebook({ ...idp.facebook.options, nonce: 'required' }),
         apple: apple({ ...idp.apple.options, nonce: 'required' })
@@ -176,7 +155,7 @@ t.test("nonce: 'required'", async t => {
         return { subject: 'u1' }
       }
     }
-    const app = await serve(t, { providers: { own } })
+    const app = await startApp(t, { providers: { own } })
     const nonce = await nonceOf(app)
     t.equal(await login(app, 'own', { access_token: 'x' }), rejected)
     t.equal(await login(app, 'own', { access_token: 'x', nonce }), 200)
@@ -194,7 +173,7 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
     ['issuer, subject and iat, where it has no jti', { jti: undefined }]
   ] as const) {
     t.test(`by ${by}`, async t => {
-      const app = await serve(t, {
+      const app = await startApp(t, {
         providers: {
           corp: provider,
           again: oidc({ ...idp.oidc.options, replay: 'refuse' }),
@@ -215,7 +194,7 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
   }
 
   t.test('an empty jti is none', async t => {
-    const app = await serve(t, { providers: { corp: provider } })
+    const app = await startApp(t, { providers: { corp: provider } })
     const [one, two] = [await idp.oidc.idToken({ sub: 'u7', jti: '' }), await idp.oidc.idToken({ sub: 'u8', jti: '' })]
     t.equal(await login(app, 'corp', { id_token: one }), 200)
     t.equal(await login(app, 'corp', { id_token: two }), 200, 'of another user')
@@ -227,7 +206,7 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
     const [ios, web] = ['com.example.ios', 'com.example.web'].map(id =>
       apple({ ...options, clientIds: [id], replay: 'refuse' })
     )
-    const app = await serve(t, { providers: { ...(ios !== undefined && { ios }), ...(web !== undefined && { web }) } })
+    const app = await startApp(t, { providers: { ...(ios !== undefined && { ios }), ...(web !== undefined && { web }) } })
     const claims = { sub: 'u9', jti: undefined, iat: Math.floor(Date.now() / 1000) }
     t.equal(await login(app, 'ios', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.ios' }) }), 200)
     t.equal(await login(app, 'web', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.web' }) }), 200)
@@ -239,7 +218,7 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
 
   t.test('an own provider that wants it, and says nothing a token could be known by, is answered 503', async t => {
     const own: IdentityProvider = { accepts: ['id_token'], replay: 'refuse', verify: async () => ({ subject: 'u1' }) }
-    const app = await serve(t, { providers: { own } })
+    const app = await startApp(t, { providers: { own } })
     t.equal(await login(app, 'own', { id_token: 'x' }), `503 ${errors.ProviderUnavailableError.code}`)
   })
 })

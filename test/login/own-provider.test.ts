@@ -4,7 +4,8 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
 import type { AuthorizationGrant, Identity } from '../../src/identity.js'
-import { loginServer, ownProvider } from '../routes/login-server.js'
+import { loginServer } from '../routes/login-server.js'
+import { ownProvider } from '../server.js'
 
 const unavailable = {
   statusCode: 503,

@@ -1,30 +1,23 @@
 import { Agent, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
 import t from 'tap'
-import { tokenExchange } from '../../src/plugin.js'
 import { facebook, oidc } from '../../src/providers/index.js'
 import { startIdentityServer } from '../../src/testing/index.js'
-import { issuer, logStream, secret } from '../routes/login-server.js'
+import { buildServer, logStream, secret } from '../server.js'
 
 // The whole story on real sockets: a phone, this server, an identity server that can fail in every way.
 const idp = await startIdentityServer()
 const { stream, text: log } = logStream()
-const app = Fastify({ logger: { level: 'trace', stream } })
 const reached: string[] = []
-await app.register(tokenExchange, {
-  issuer,
-  keys: secret,
+const app = await buildServer({
   // Less than the patience of this test, more than a loopback server needs.
   providerTimeout: 2000,
   providers: { facebook: facebook(idp.facebook.options), oidc: oidc(idp.oidc.options) },
   permissions: ({ claims, subject }) =>
     claims.group === 'admins' || subject === '1'
       ? { level: 'admin', permissions: ['todo:write'] }
-      : { permissions: ['todo:read'] },
-  applicationKeys: { ios: 'application-key-of-ios' },
-  masterKeys: { ops: 'master-key-of-operations' }
-})
+      : { permissions: ['todo:read'] }
+}, { fastify: { logger: { level: 'trace', stream } } })
 for (const level of ['everyone', 'application', 'authenticated', 'admin'] as const) {
   app.get(`/${level}`, { onRequest: app.requireLevel(level) }, request => {
     reached.push(level)
@@ -205,13 +198,7 @@ t.test('an outage is 503: never a 401, never a 500', async t => {
 t.test('an issuer that is down from the beginning is an outage for every ID token', async t => {
   for (const outage of ['down', 'reset', 'html', 'hang'] as const) {
     const own = await startIdentityServer()
-    const server = Fastify()
-    await server.register(tokenExchange, {
-      issuer,
-      keys: secret,
-      providerTimeout: 500,
-      providers: { oidc: oidc(own.oidc.options) }
-    })
+    const server = await buildServer({ providerTimeout: 500, providers: { oidc: oidc(own.oidc.options) } })
     own.outage(outage)
     const answer = await server.inject({
       method: 'POST',

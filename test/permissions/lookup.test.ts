@@ -2,7 +2,8 @@ import t from 'tap'
 import type { PermissionLookup, LookupContext } from '../../src/permissions/lookup.js'
 import type { Identity } from '../../src/identity.js'
 import type { Permissions } from '../../src/permissions/permissions.js'
-import { decodeClaims, loginServer, ownProvider } from '../routes/login-server.js'
+import { decodeClaims, loginServer } from '../routes/login-server.js'
+import { ownProvider } from '../server.js'
 
 const nothing: unknown = undefined
 const failed = {

@@ -1,18 +1,17 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mock } from 'node:test'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { TokenExchangeOptions } from '../../src/options/options.js'
-import { tokenExchange } from '../../src/plugin.js'
-import { decodeClaims, issuer, loginServer, ownProvider, secret } from './login-server.js'
+import { buildServer, issuer, ownProvider } from '../server.js'
+import { decodeClaims, loginServer } from './login-server.js'
 
 const pair = generateKeyPairSync('ed25519')
 const privateKey = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 const publicKey = pair.publicKey.export({ type: 'spki', format: 'pem' }).toString()
 
 async function server (options: Partial<TokenExchangeOptions> = {}): Promise<FastifyInstance> {
-  const app = Fastify()
-  await app.register(tokenExchange, { issuer, keys: secret, ...options })
+  const app = await buildServer(options)
   app.get('/me', { onRequest: app.requireUser() }, request => request.auth.user)
   app.get('/admin', { onRequest: app.requireLevel('admin') }, () => 'admin')
   return app

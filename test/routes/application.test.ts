@@ -1,11 +1,7 @@
 import formbody from '@fastify/formbody'
-import Fastify, {
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  type LightMyRequestResponse
-} from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { ownProvider, startApp } from '../server.js'
 import { loginServer } from './login-server.js'
 
 type Prepare = (app: FastifyInstance) => unknown
@@ -345,7 +341,7 @@ t.test('what a body that a hook has set inherits is no member of it', async t =>
 t.test('an application below a prefix, with a small body limit and a strict router', async t => {
   const { app, login } = await loginServer(
     {},
-    { server: { bodyLimit: 10, routerOptions: { ignoreTrailingSlash: true, caseSensitive: true } } }
+    { fastify: { bodyLimit: 10, routerOptions: { ignoreTrailingSlash: true, caseSensitive: true } } }
   )
   t.equal((await login({ access_token: 'good' })).statusCode, 200, 'the limit of the login is its own')
   t.equal(
@@ -357,17 +353,11 @@ t.test('an application below a prefix, with a small body limit and a strict rout
 })
 
 t.test('a server without logger', async t => {
-  const { tokenExchange } = await import('../../src/plugin.js')
-  const { issuer, ownProvider, secret } = await import('./login-server.js')
-  const app = Fastify()
-  await app.register(tokenExchange, {
-    issuer,
-    keys: secret,
+  const app = await startApp(t, {
     providers: { own: ownProvider() },
     permissions: () => {
       throw new Error('x')
     }
   })
   t.equal((await app.inject({ method: 'POST', url: '/login/own', payload: { access_token: 'good' } })).statusCode, 503)
-  await app.close()
 })

@@ -2,7 +2,8 @@ import t, { type Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import rateLimit from '@fastify/rate-limit'
 import { errors } from '../../src/errors.js'
-import { decodeClaims, issuer, loginServer, ownProvider } from './login-server.js'
+import { decodeClaims, loginServer } from './login-server.js'
+import { issuer, ownProvider } from '../server.js'
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }

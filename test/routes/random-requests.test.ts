@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { InjectOptions } from 'fastify'
 import { errors } from '../../src/errors.js'
-import { loginServer, ownProvider } from './login-server.js'
+import { loginServer } from './login-server.js'
+import { ownProvider } from '../server.js'
 
 // Deterministic: xorshift32, so that a failure can be seen again.
 let state = 0x2545f491
@@ -161,7 +162,7 @@ t.test('three thousand requests: no 500, always no-store, and nobody gets in but
         return {}
       }
     },
-    { server: { logger: false } }
+    { fastify: { logger: false } }
   )
   const seen = new Map<number, number>()
   const wrong: unknown[] = []

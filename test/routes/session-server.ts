@@ -1,10 +1,9 @@
-import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import type { TokenExchangeOptions } from '../../src/options/options.js'
-import { tokenExchange } from '../../src/plugin.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { issuer, ownProvider, secret } from './login-server.js'
+import { ownProvider, startApp } from '../server.js'
 
 export interface Tokens { access: string, refresh: string }
 
@@ -21,11 +20,7 @@ export interface SessionServer {
 }
 
 export async function sessionServer (t: Test, options: Partial<TokenExchangeOptions> = {}): Promise<SessionServer> {
-  const app = Fastify()
-  t.teardown(() => app.close())
-  await app.register(tokenExchange, {
-    issuer,
-    keys: secret,
+  const app = await startApp(t, {
     providers: { own: ownProvider() },
     sessions: { store: memoryStore() },
     ...options

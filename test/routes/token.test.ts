@@ -1,7 +1,8 @@
 import { mock } from 'node:test'
 import t from 'tap'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { decodeClaims, issuer, loginServer, ownProvider, secret } from './login-server.js'
+import { decodeClaims, loginServer } from './login-server.js'
+import { issuer, ownProvider, secret } from '../server.js'
 import { sessionServer, tokensIn, twoSessionServers } from './session-server.js'
 
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'

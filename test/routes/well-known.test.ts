@@ -1,10 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
-import Fastify from 'fastify'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import t from 'tap'
-import { tokenExchange } from '../../src/plugin.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { issuer, ownProvider } from './login-server.js'
+import { issuer, ownProvider, startApp } from '../server.js'
 import { sessionServer } from './session-server.js'
 
 const pair = generateKeyPairSync('ed25519', {
@@ -60,9 +58,7 @@ t.test('a secret has no key set', async t => {
 t.test('a service with public keys only verifies, has no login, and refuses what was revoked elsewhere', async t => {
   const store = memoryStore()
   const server = await sessionServer(t, { keys: asymmetric, sessions: { store } })
-  const service = Fastify()
-  t.teardown(() => service.close())
-  await service.register(tokenExchange, { issuer, keys: publicOnly, sessions: { store } })
+  const service = await startApp(t, { keys: publicOnly, sessions: { store } })
   service.get('/', { onRequest: service.requireUser() }, async () => 'ok')
   const { access } = await server.login()
   const call = async () =>

@@ -1,10 +1,7 @@
 // An application of its own process: its address first, then its clock is set by as many milliseconds as it is told.
-import Fastify from 'fastify'
-import { tokenExchange } from '../../src/plugin.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
-import { ownProvider } from '../routes/login-server.js'
+import { buildServer, ownProvider } from '../server.js'
 import { connectTo, type StoreClient } from './private-stores.js'
-import { issuer, secret } from './two-servers.js'
 
 const [, , address = 'memory', ahead = '0'] = process.argv
 const realNow = Date.now
@@ -12,11 +9,8 @@ const setAhead = (milliseconds: number): void => { Date.now = () => realNow() + 
 setAhead(Number(ahead))
 
 const client: StoreClient = address === 'memory' ? { store: memoryStore(), close: async () => {} } : connectTo(address)
-const app = Fastify()
 // The clocks of these servers differ by 30 s: without a tolerance each would refuse what the other has just issued.
-await app.register(tokenExchange, {
-  issuer,
-  keys: secret,
+const app = await buildServer({
   clockTolerance: 60,
   providers: { own: ownProvider() },
   sessions: { store: client.store }

@@ -1,11 +1,9 @@
 import { createServer } from 'node:http'
-import Fastify from 'fastify'
 import { Provider } from 'oidc-provider'
 import t from 'tap'
 import { oidc } from '../../../src/providers/oidc.js'
-import { tokenExchange } from '../../../src/plugin.js'
 import { fragment } from '../browser.js'
-import { secret } from '../server.js'
+import { startApp } from '../../server.js'
 import { chromiumMissing, startChromium } from './chromium.js'
 import { freePort } from './example.js'
 
@@ -35,10 +33,8 @@ t.test('login by redirect at a real OpenID Connect server, in Chromium', { skip:
   await new Promise<void>(resolve => { listening.listen(issuerPort, 'localhost', resolve) })
   t.teardown(() => { listening.close(); listening.closeAllConnections() })
 
-  const app = Fastify()
-  await app.register(tokenExchange, {
+  const app = await startApp(t, {
     issuer: url,
-    keys: secret,
     azureMobileServices: true,
     providers: {
       oidc: oidc({ issuer, clientIds: ['app', 'web'], redirect: { clientId: 'web', clientSecret } }),
