@@ -113,7 +113,7 @@ function bytesOf (text: string, { user }: UserAuth): number {
   if (user.sessionId !== null) bytes += 24 + user.sessionId.length
   if (user.subject !== null) bytes += bytesOfText(user.subject)
   for (const name of user.permissions) bytes += 8 + bytesOfText(name)
-  for (const name in user.claims) bytes += 96 + name.length + bytesOfValue(user.claims[name])
+  for (const [name, value] of Object.entries(user.claims)) bytes += 96 + name.length + bytesOfValue(value)
   return bytes
 }
 

@@ -156,6 +156,14 @@ const ofEnds: StoreChecks = {
 
 /** The list of revocations, which every server follows. */
 const ofRevocations: StoreChecks = {
+  'keeps one about times long past until it has expired, whatever is swept': async store => {
+    const start = await lastCursor(store)
+    const old = newRevocation(Date.now() - 30 * 24 * 3600 * 1000)
+    await store.revoke([old])
+    await store.sweep(Date.now())
+    const { found } = await revocationsAfter(store, start)
+    assert.deepEqual(found.filter(({ id }) => id === old.id), [old])
+  },
   'hands out revocations in order, each once, from the beginning or from a cursor': async store => {
     const start = await lastCursor(store)
     const all = Array.from({ length: 5 }, () => newRevocation())

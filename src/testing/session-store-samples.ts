@@ -31,9 +31,8 @@ export async function created (store: SessionStore, different: Partial<Session> 
   return session
 }
 
-export function newRevocation (): Revocation {
-  const at = Date.now()
-  return { kind: 'session', issuer, id: randomId(), at, expiresAt: at + day }
+export function newRevocation (at = Date.now()): Revocation {
+  return { kind: 'session', issuer, id: randomId(), at, expiresAt: Date.now() + day }
 }
 
 export function newKey (): { key: string, expiresAt: number } {
