@@ -350,6 +350,32 @@ t.test('keys that must not start', async t => {
   }
 })
 
+t.test('messages about keys name the remedy', async t => {
+  const privateKey = pem(p256.privateKey)
+  const publicKey = pem(p256.publicKey)
+  const inOneLine = (text: string): string => text.replaceAll('\n', '\\n')
+  const base64 = Buffer.from(privateKey).toString('base64')
+  const der = p256.privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64')
+  const rows: Array<[string, unknown, RegExp]> = [
+    ['unset', undefined, /keys is undefined: is the variable set/],
+    ['an unset secret', [{ algorithm: 'HS256', secret: undefined }], /secret is undefined: is the variable set/],
+    ['an unset private key', [{ algorithm: 'ES256', privateKey: undefined }], /privateKey .*is the variable set/],
+    ['\\n written out', [{ algorithm: 'ES256', privateKey: inOneLine(privateKey) }], /privateKey has \\n written out/],
+    ['\\n in a public key', [{ algorithm: 'ES256', publicKey: inOneLine(publicKey) }], /publicKey has \\n written out/],
+    ['a PEM in base64', [{ algorithm: 'ES256', privateKey: base64 }], /privateKey is a PEM in base64/],
+    ['base64 alone', [{ algorithm: 'ES256', privateKey: der }], /privateKey is no PEM: it begins with -----BEGIN/],
+    ['cut off', [{ algorithm: 'ES256', privateKey: privateKey.slice(0, 100) }], /privateKey is no readable PEM key/],
+    ['a PEM as the secret', privateKey, /keys is a PEM key, not a secret: list it with its algorithm/],
+    ['a misspelt member', [{ algorithm: 'ES256', privatekey: privateKey }], /did you mean privateKey\?/],
+    ['a misspelt algorithm', [{ algorithm: 'EdDsa', privateKey }], /did you mean EdDSA\?/]
+  ]
+  for (const [name, keys, message] of rows) {
+    const error: unknown = await boot({ ...guardsOnly, keys }).then(() => null, (error: unknown) => error)
+    t.match(error, { code: 'AUTH_ERR_OPTION_INVALID', message }, name)
+    t.notOk(inspect(error, { depth: 9 }).includes(der.slice(40, 80)), `${name}: no part of the key`)
+  }
+})
+
 t.test('public keys only do not go with providers', async t => {
   const keys = [{ algorithm: 'ES256', publicKey: pem(p256.publicKey) }]
   await t.rejects(boot({ ...guardsOnly, keys, providers: { own: provider } }), {
