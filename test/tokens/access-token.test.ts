@@ -207,7 +207,7 @@ t.test('whatever claims are issued, the token is accepted with the same', async 
     { date: new Date(0), nothing: undefined, nan: NaN }
   ]
   for (const claims of rows) {
-    const { access_token: token } = app.tokenExchange.issue({ userId: 'ü\ud800😀', permissions: ['ü'], claims })
+    const { access_token: token } = app.tokenExchange.issue({ userId: 'ü😀', permissions: ['ü'], claims })
     t.strictSame(
       JSON.stringify(app.tokenExchange.verify(token).claims),
       JSON.stringify(JSON.parse(JSON.stringify(claims)))
