@@ -1,6 +1,7 @@
 import Fastify, { type FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
+import { requirementOf } from '../../src/guards/guards.js'
 import { tokenExchange } from '../../src/index.js'
 import { applicationKey, ask, guardsOnly, startApp } from '../server.js'
 
@@ -133,4 +134,13 @@ t.test('defaultLevel says at start that it does not guard middleware', async t =
     await app.ready()
     t.equal(lines.some(line => /"level":40.*@fastify\/middie/.test(line)), isSaid, String(defaultLevel))
   }
+})
+
+t.test('a guard says on itself what it asks for', async t => {
+  const app = await startApp(t)
+  t.strictSame(requirementOf(app.requireLevel('admin')), { level: 'admin' })
+  t.strictSame(requirementOf(app.requirePermission('a', 'b')), { permissions: ['a', 'b'] })
+  t.strictSame(requirementOf(app.requireAnyPermission('a')), { anyPermission: ['a'] })
+  t.strictSame(requirementOf(app.requireUser()), { user: true })
+  for (const other of [() => {}, app.requireUser, null, undefined, {}]) t.equal(requirementOf(other), null)
 })
