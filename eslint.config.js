@@ -8,7 +8,7 @@ export default [
   ...neostandard({ ts: true, ignores: ['dist/**', 'node_modules/**', '.tap/**', 'coverage/**'] }),
   {
     plugins: { '@stylistic': plugins['@stylistic'] },
-    rules: { '@stylistic/max-len': ['warn', { code: 120 }] }
+    rules: { '@stylistic/max-len': ['error', { code: 120 }] }
   },
   {
     files: ['{src,test,bench,example}/**/*.ts'],
@@ -20,10 +20,10 @@ export default [
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
       '@typescript-eslint/await-thenable': 'error',
-      '@typescript-eslint/no-floating-promises': ['warn', { allowForKnownSafePromises: subtests }],
-      '@typescript-eslint/no-misused-promises': 'warn',
+      '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafePromises: subtests }],
+      '@typescript-eslint/no-misused-promises': 'error',
       // Constants are written as everything else is; what another program has named (process.env) keeps its name.
-      '@typescript-eslint/naming-convention': ['warn',
+      '@typescript-eslint/naming-convention': ['error',
         { selector: 'variable', modifiers: ['destructured'], format: null },
         { selector: 'variable', format: null, custom: { regex: '^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$', match: false } }
       ]

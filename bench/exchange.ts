@@ -1,5 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { createLocalJWKSet, jwtVerify } from 'jose'
@@ -7,14 +9,13 @@ import { Agent, request } from 'undici'
 import { tokenExchange } from 'fastify-token-exchange'
 import { facebook, google } from 'fastify-token-exchange/providers'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
-import { compare, serveUntilDisconnected } from './load.js'
+import { requestOf } from './load-generator.js'
+import { compare, type Variant } from './measure.js'
 
-// Exchanges per second, beside a hand-written Fastify route of jose + @fastify/jwt that makes the same checks,
-// in one run. The identity server runs in the parent: what it costs falls on both alike.
+// What an exchange costs, beside a hand-written Fastify route of jose + @fastify/jwt that makes the same checks. The
+// identity server runs in the parent, and what it costs falls on neither.
 
 const issuer = 'https://api.example.com'
-const rounds = Number(process.env.ROUNDS ?? 7)
-const seconds = Number(process.env.SECONDS ?? 3)
 
 /** What the child is told of the identity server. */
 interface Login {
@@ -23,8 +24,6 @@ interface Login {
   google: { clientIds: string[]; endpoints: { jwks: string } }
   idToken: string
 }
-
-const names = ['google, by hand', 'google', 'facebook, by hand', 'facebook']
 
 async function ours (app: FastifyInstance, login: Login): Promise<void> {
   await app.register(tokenExchange, {
@@ -95,45 +94,53 @@ async function byHand (app: FastifyInstance, login: Login): Promise<void> {
   })
 }
 
-async function serve (name: string): Promise<void> {
-  const login: Login = JSON.parse(process.env.LOGIN ?? '{}')
-  const app = Fastify()
-  await (name.endsWith('by hand') ? byHand : ours)(app, login)
-  const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const isGoogle = name.startsWith('google')
-  const body = JSON.stringify(isGoogle ? { id_token: login.idToken } : { access_token: login.accessToken })
-  await serveUntilDisconnected({
-    url,
-    requests: [
-      {
-        method: 'POST',
-        path: `/login/${isGoogle ? 'google' : 'facebook'}`,
-        headers: { 'content-type': 'application/json' },
-        body
-      }
-    ]
-  })
-  await app.close()
+function variant (name: string, build: (app: FastifyInstance, login: Login) => Promise<void>): Variant {
+  const [provider = ''] = name.split(',')
+  return {
+    name,
+    base: `${provider}, by hand`,
+    count: 15_000,
+    load: { connections: 20, file: fileOf(provider), first: 1 },
+    async prepare () {
+      const app = Fastify()
+      await build(app, login)
+      return { url: await app.listen({ port: 0, host: '127.0.0.1' }) }
+    }
+  }
 }
 
-async function run (): Promise<void> {
+async function startProviders (): Promise<Login> {
   const idp = await startIdentityServer()
-  const login: Login = {
+  return {
     facebook: { ...idp.facebook.options, endpoints: { graph: idp.facebook.options.endpoints.graph } },
     accessToken: idp.facebook.accessToken({ id: '10158' }),
     google: { clientIds: [...idp.google.options.clientIds], endpoints: idp.google.options.endpoints },
     idToken: await idp.google.idToken({ sub: '1' })
   }
-  console.log(`node ${process.version}, median of ${rounds} rounds of ${seconds} s, relative to the route by hand\n`)
-  await compare(names, {
-    script: fileURLToPath(import.meta.url),
-    base: name => `${name.split(',')[0] ?? ''}, by hand`,
-    rounds,
-    seconds,
-    load: { connections: 20, env: { LOGIN: JSON.stringify(login) } }
-  })
-  await idp.close()
 }
 
-if (process.argv[2] === 'serve') await serve(process.argv[3] ?? '')
-else await run()
+function writeRequest (provider: string, grant: object): void {
+  const headers = { 'content-type': 'application/json' }
+  const request = requestOf({ method: 'POST', path: `/login/${provider}`, headers, body: JSON.stringify(grant) })
+  writeFileSync(fileOf(provider), JSON.stringify(request))
+}
+
+// The identity server and what is sent are made here, once; the processes under test find them.
+const isParent = process.argv[2] === undefined
+const folder = process.env.BENCH_FOLDER ??= mkdtempSync(join(tmpdir(), 'bench-exchange-'))
+const fileOf = (provider: string): string => join(folder, provider)
+process.env.BENCH_LOGIN ??= JSON.stringify(await startProviders())
+const login: Login = JSON.parse(process.env.BENCH_LOGIN)
+if (isParent) {
+  writeRequest('google', { id_token: login.idToken })
+  writeRequest('facebook', { access_token: login.accessToken })
+}
+
+await compare(import.meta.url, [
+  variant('google, by hand', byHand),
+  variant('google', ours),
+  variant('facebook, by hand', byHand),
+  variant('facebook', ours)
+])
+rmSync(folder, { recursive: true, force: true })
+process.exit()

@@ -59,8 +59,8 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     // The compare-and-set: of many callers with one version, one finds the row as it was.
     async replace (session) {
       const { rows } = await query(
-        `UPDATE app_session SET user_id = $3, identity = $4, body = $5, ended = $6, version = $7, created_at = $8, expires_at = $9
-        WHERE id = $1 AND issuer = $2 AND version = $7::bigint - 1 RETURNING id`,
+        `UPDATE app_session SET user_id = $3, identity = $4, body = $5, ended = $6, version = $7, created_at = $8,
+        expires_at = $9 WHERE id = $1 AND issuer = $2 AND version = $7::bigint - 1 RETURNING id`,
         valuesOf(session)
       )
       return rows.length === 1

@@ -475,11 +475,21 @@ t.test('registered twice in one scope or its child it is refused', async t => {
   const twice = Fastify()
   twice.register(tokenExchange, guardsOnly)
   twice.register(tokenExchange, guardsOnly)
-  await t.rejects(async () => { await twice.ready() }, { code: 'AUTH_ERR_OPTION_INVALID', message: /registered already/ })
+  await t.rejects(
+    async () => {
+      await twice.ready()
+    },
+    { code: 'AUTH_ERR_OPTION_INVALID', message: /registered already/ }
+  )
   const nested = Fastify()
   nested.register(tokenExchange, guardsOnly)
   nested.register(async scope => { await scope.register(tokenExchange, guardsOnly) })
-  await t.rejects(async () => { await nested.ready() }, { code: 'AUTH_ERR_OPTION_INVALID', message: /registered already/ })
+  await t.rejects(
+    async () => {
+      await nested.ready()
+    },
+    { code: 'AUTH_ERR_OPTION_INVALID', message: /registered already/ }
+  )
 })
 
 t.test('two sibling scopes are isolated', async t => {
@@ -612,7 +622,10 @@ t.test('rateLimit without @fastify/rate-limit before it would limit nothing: ref
   const app = Fastify()
   app.register(tokenExchange, { ...guardsOnly, rateLimit: { max: 2 } })
   app.register(fastifyRateLimit, { global: false })
-  const refusal = { code: 'AUTH_ERR_OPTION_INVALID', message: /rateLimit needs @fastify\/rate-limit: register it before/ }
+  const refusal = {
+    code: 'AUTH_ERR_OPTION_INVALID',
+    message: /rateLimit needs @fastify\/rate-limit: register it before/
+  }
   await t.rejects(async () => { await app.ready() }, refusal)
 })
 

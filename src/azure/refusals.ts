@@ -61,7 +61,7 @@ function hasErrorHandler (scope: FastifyInstance): boolean {
   return scope.errorHandler.name.startsWith('bound ')
 }
 
-/** `{ "code": 401, "error": "Error: …" }` of Azure Mobile Services. As bytes: no serializer of the route has a say. */
+/** `{ "code": 401, "error": "Error: …" }` of Azure Mobile Services. As bytes, whatever the route's serializer. */
 function sendError (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const status = reply.statusCode >= 400 ? reply.statusCode : statusOf(error)
   if (status >= 500) request.log.error({ err: error }, messageOf(error, status))

@@ -112,7 +112,9 @@ export function createGuards (make: MakeGuard): Guards {
     requireAnyPermission: (...names) => make({ anyPermission: permissionNames(names, 'requireAnyPermission') }),
     // Put on a route without being called, it would be called for each request, and never answer.
     requireUser: (...given: unknown[]) => {
-      if (given.length > 0) throw refused('requireUser', 'takes nothing: write requireUser(), with brackets, on the route')
+      if (given.length > 0) {
+        throw refused('requireUser', 'takes nothing: write requireUser(), with brackets, on the route')
+      }
       return make({ user: true })
     }
   }

@@ -73,7 +73,7 @@ function check (answer: unknown, log: FastifyBaseLogger): GrantedPermissions {
 function refuseForeign (answer: unknown): void {
   if (typeof answer !== 'object' || answer === null || Object.prototype.toString.call(answer) !== '[object Object]') {
     throw new errors.OptionInvalidError(
-      `the permission lookup answered ${kindOf(answer)}: it has to answer { level, permissions, … }, or null to deny access`
+      `the permission lookup answered ${kindOf(answer)}: return { level, permissions, … }, or null to deny access`
     )
   }
   if (Object.keys(answer).length > 0 && !members.some(name => name in answer)) {

@@ -111,7 +111,8 @@ function readClaims (value: unknown): Readonly<Record<string, unknown>> {
   return copy
 }
 
-// Circles, BigInts and a toJSON() that throws or answers nothing are the application's mistakes, each with its own exception.
+// Circles, BigInts and a toJSON() that throws or answers nothing are mistakes of the application, each with its own
+// exception.
 function throughJson (value: unknown): unknown {
   try {
     return JSON.parse(JSON.stringify(value))

@@ -35,12 +35,8 @@ const other = app.tokenExchange.issue({ userId: 'eve', level: 'admin' }).access_
 /** HTTP/1.1 as bytes: nothing between the test and Node's parser. */
 const overSocket: Send = async headers => {
   const socket: Socket = connect(portOf(app.server), '127.0.0.1')
-  socket.end(
-    Buffer.from(
-      `GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`,
-      'latin1'
-    )
-  )
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  socket.end(Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${lines}\r\n`, 'latin1'))
   const answer = await text(socket)
   const [head = '', body = ''] = answer.split('\r\n\r\n')
   return {

@@ -156,7 +156,10 @@ t.test('100,000 users fit into 128 MiB', async t => {
     userId: `facebook:${1_015_800_000_000_000 + i}`, permissions: ['todo:read', 'todo:write']
   }).access_token)
   const first = tokens.map(token => app.tokenExchange.verify(token))
-  t.ok(tokens.every((token, i) => app.tokenExchange.verify(token) === first[i]), 'each is still the one that was proven')
+  t.ok(
+    tokens.every((token, i) => app.tokenExchange.verify(token) === first[i]),
+    'each is still the one that was proven'
+  )
 })
 
 t.test('a flood of garbage neither stays nor pushes users out', async t => {

@@ -71,7 +71,9 @@ t.test("nonce: 'required'", async t => {
       [
         'one of another server',
         await own(
-          await nonceOf(await startApp(t, { providers: { corp: provider }, keys: 'another secret of thirty-two bytes!' }))
+          await nonceOf(
+            await startApp(t, { providers: { corp: provider }, keys: 'another secret of thirty-two bytes!' })
+          )
         )
       ],
       [
@@ -206,7 +208,9 @@ t.test("replay: 'refuse' accepts an ID token once", async t => {
     const [ios, web] = ['com.example.ios', 'com.example.web'].map(id =>
       apple({ ...options, clientIds: [id], replay: 'refuse' })
     )
-    const app = await startApp(t, { providers: { ...(ios !== undefined && { ios }), ...(web !== undefined && { web }) } })
+    const app = await startApp(t, {
+      providers: { ...(ios !== undefined && { ios }), ...(web !== undefined && { web }) }
+    })
     const claims = { sub: 'u9', jti: undefined, iat: Math.floor(Date.now() / 1000) }
     t.equal(await login(app, 'ios', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.ios' }) }), 200)
     t.equal(await login(app, 'web', { id_token: await idp.apple.idToken({ ...claims, aud: 'com.example.web' }) }), 200)

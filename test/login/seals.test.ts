@@ -25,7 +25,10 @@ t.test('and for nothing else', async t => {
   const rows: Array<[string, () => Promise<unknown>]> = [
     ['another use', () => seals.open('login-code', sealed)],
     ['another key', () => createSeals(createKeyMaterial([second], issuer)).open('login-flow', sealed)],
-    ['another server', () => createSeals(createKeyMaterial([first], 'https://other.example.com')).open('login-flow', sealed)],
+    [
+      'another server',
+      () => createSeals(createKeyMaterial([first], 'https://other.example.com')).open('login-flow', sealed)
+    ],
     ['no keys', () => createSeals(createKeyMaterial([], issuer)).open('login-flow', sealed)],
     ['junk', () => seals.open('login-flow', 'junk')],
     ['nothing', () => seals.open('login-flow', '')],
@@ -55,5 +58,7 @@ t.test('until it is too old', async t => {
 })
 
 t.test('a server that only verifies seals nothing', async t => {
-  await t.rejects(createSeals(createKeyMaterial([], issuer)).seal('login-flow', {}, 60), { code: 'AUTH_ERR_OPTION_INVALID' })
+  await t.rejects(createSeals(createKeyMaterial([], issuer)).seal('login-flow', {}, 60), {
+    code: 'AUTH_ERR_OPTION_INVALID'
+  })
 })

@@ -6,7 +6,7 @@ import { sessionServer, twoSessionServers, type SessionServer, type Tokens } fro
 const stillGood = [200, 200] as const
 const gone = [401, 400] as const
 
-/** What becomes of the caller's tokens and of those of its other session: status of a guarded route and of a refresh. */
+/** What becomes of the caller's tokens and of its other session's: status of a guarded route and of a refresh. */
 const scopes: [object | undefined, readonly [number, number], readonly [number, number]][] = [
   [undefined, gone, stillGood],
   [{}, gone, stillGood],

@@ -121,13 +121,10 @@ function body (): InjectOptions['payload'] {
     () => [pick(names), random(4) > 0 ? pick(texts) : value()] as const
   )
   if (kind < 5) {
+    const textOf = (value: unknown): string =>
+      typeof value === 'string' && value !== '\ud800' ? value : JSON.stringify(value)
     return mutate(
-      members
-        .map(
-          ([name, value]) =>
-            `${encodeURIComponent(name)}=${encodeURIComponent(typeof value === 'string' && value !== '\ud800' ? value : JSON.stringify(value))}`
-        )
-        .join('&')
+      members.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(textOf(value))}`).join('&')
     )
   }
   if (kind === 5) return mutate(JSON.stringify(value()))

@@ -23,9 +23,11 @@ process.on('message', (milliseconds: number) => {
   process.send?.('set')
 })
 
-process.on('disconnect', async () => {
+async function close (): Promise<void> {
   await app.close()
   await client.close()
-})
+}
+
+process.on('disconnect', () => { close().catch(() => process.exit(1)) })
 
 process.send?.(url)

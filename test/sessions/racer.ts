@@ -11,14 +11,16 @@ async function race (refreshToken: string, racers: number): Promise<string[]> {
   return settled.map(outcome => outcome.status === 'fulfilled' ? outcome.value.refreshToken : String(outcome.reason))
 }
 
-process.on('message', async (message: { refreshToken: string, racers: number }) => {
-  process.send?.(await race(message.refreshToken, message.racers))
+process.on('message', ({ refreshToken, racers }: { refreshToken: string, racers: number }) => {
+  race(refreshToken, racers).then(tokens => process.send?.(tokens), () => process.exit(1))
 })
 
-process.on('disconnect', async () => {
+async function close (): Promise<void> {
   await sessions.close()
   await client.close()
-})
+}
+
+process.on('disconnect', () => { close().catch(() => process.exit(1)) })
 
 await sessions.open()
 process.send?.('ready')
