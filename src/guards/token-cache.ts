@@ -110,7 +110,7 @@ const entryBytes = 400
 
 function bytesOf (text: string, { user }: UserAuth): number {
   let bytes = entryBytes + text.length + bytesOfText(user.id) + user.tokenId.length
-  if (user.sessionId !== null) bytes += 24 + user.sessionId.length
+  if (user.sessionId !== null) bytes += 96 + user.sessionId.length
   if (user.subject !== null) bytes += bytesOfText(user.subject)
   for (const name of user.permissions) bytes += 8 + bytesOfText(name)
   for (const [name, value] of Object.entries(user.claims)) bytes += 96 + name.length + bytesOfValue(value)
