@@ -97,9 +97,9 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     try {
       const answer = mint(proven, session, log)
       await singleUse.spend(usedUp)
-      sessions?.confirm(userId, proven.mark)
-      // Last: a login that is refused after all has ended nobody's session.
+      // Behind all that refuses a login, which then ends no other session; a ban, which ends them all, is looked for last.
       await sessions?.evict(userId)
+      sessions?.confirm(userId, proven.mark)
       return answer
     } catch (error) {
       const ended = session === null ? undefined : sessions?.discard(session.sessionId).catch(() => {})

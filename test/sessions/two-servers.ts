@@ -29,8 +29,15 @@ type Lookup<Granted> = (identity: Identity) => Promise<Granted | null>
 
 /** A login that nothing comes between. */
 export async function logIn (sessions: Sessions, userId = 'test:1', who = identity): Promise<SessionGrant> {
-  const grant = await sessions.begin(who, userId, sessions.mark())
+  const mark = sessions.mark()
+  const grant = await sessions.begin(who, userId, mark)
   await sessions.evict(userId)
+  try {
+    sessions.confirm(userId, mark)
+  } catch (refusal) {
+    await sessions.discard(grant.sessionId)
+    throw refusal
+  }
   return grant
 }
 
