@@ -119,8 +119,9 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
 
   function add ({ kind, id, at: told, expiresAt: toldExpiry }: Revocation): void {
     const now = Math.max(clock.now(), lastMark)
-    // None is made after it was heard of: a clock that is ahead must not refuse what comes later.
-    const at = Math.min(told, now)
+    // A clock may be ahead as far as `skew`, and so are the sessions that its server began: logins go by the later time
+    // then. One that is further ahead must not refuse what comes later.
+    const at = told - now <= skew ? told : now
     const expiresAt = Math.min(Math.max(toldExpiry, at + tokenLifetime * 1000 + skew), now + revocationsKept)
     if (kind === 'token') tokens.set(id, expiresAt)
     if (kind === 'session') addSession(id, expiresAt)
