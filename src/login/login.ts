@@ -97,7 +97,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     try {
       const answer = mint(proven, session, log)
       await singleUse.spend(usedUp)
-      // Behind all that refuses a login, which then ends no other session; a ban, which ends them all, is looked for last.
+      // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
       sessions?.confirm(userId, proven.mark)
       return answer
