@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path'
 // A room that stands nowhere here fails lint: a new one says first what it may know.
 // Open to all, and reaching downwards only. `options` is the kit that reads values, not the options of the plugin.
 const words = ['errors', 'identity', 'strict-json', 'key-material', 'deadline', 'events']
-const open = [...words, 'options', 'option-values']
+const open = [...words, 'options']
 
 export const rooms = {
   errors: [],
@@ -14,8 +14,6 @@ export const rooms = {
   deadline: ['errors'],
   events: ['errors', 'identity'],
   options: words,
-  'option-values': words,
-  logging: open,
 
   http: open,
   providers: [...open, 'http'],
@@ -26,22 +24,16 @@ export const rooms = {
   sessions: [...open, 'permissions', 'tokens'],
   login: [...open, 'permissions', 'tokens', 'sessions'],
   guards: [...open, 'permissions', 'tokens', 'sessions'],
-  routes: [...open, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards'],
+  routes: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards'],
   azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
 
   // What the settings of each room are, is read in that room.
-  'options/options': [...open, 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
-  server: [
-    ...open, 'options/options', 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
-    'azure'
-  ],
-  plugin: [
-    ...open, 'server', 'options/options', 'logging', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
-    'azure'
-  ],
+  'options/options': [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
+  server: [...open, 'options/options', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'],
+  plugin: [...open, 'options/options', 'server', 'guards', 'routes'],
   index: [
-    ...open, 'plugin', 'server', 'options/options', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
-    'azure', 'applications'
+    ...open, 'plugin', 'options/options', 'permissions', 'tokens', 'sessions', 'guards', 'routes', 'azure',
+    'applications'
   ],
 
   testing: [...open, 'http', 'sessions'],
@@ -50,7 +42,7 @@ export const rooms = {
 }
 
 // The type of a running server is known to those whom the server makes.
-const typesOf = { routes: ['server'], azure: ['server'], login: ['server'], guards: ['server'] }
+const typesOf = { routes: ['server'], azure: ['server'] }
 
 // Rooms and single files that know nothing of the framework, types aside.
 const withoutFastify = [

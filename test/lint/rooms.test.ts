@@ -58,6 +58,7 @@ const forbidden: readonly Row[] = [
   ['src/azure/login.ts', "import { google } from '../providers/index.js'"],
   ['src/azure/login.ts', "import type { TokenExchangePlugin } from '../plugin.js'"],
   ['src/options/options.ts', "import { createServer } from '../server.js'"],
+  ['src/guards/guards.ts', "import type { Server } from '../server.js'"],
   ['src/server.ts', "import { tokenExchange } from './plugin.js'"],
   ['src/server.ts', "import { google } from './providers/index.js'"],
   ['src/plugin.ts', "import { tokenExchange } from './index.js'"],
@@ -90,6 +91,16 @@ t.test('a room that imports what is closed to it fails lint', async t => {
 t.test('and what is open to it does not', async t => {
   const found = refusalsOf(allowed)
   for (const [index, [file, text]] of allowed.entries()) t.same(found[index], [], `${file}: ${text}`)
+})
+
+t.test('no room enters another that enters it', async t => {
+  const { rooms: table } = await import(join(root, 'eslint.rooms.js'))
+  const imports = new Map<string, readonly string[]>(Object.entries(table))
+  const below = (room: string, path: readonly string[]): readonly string[] => {
+    if (path.includes(room)) throw new Error(`a circle: ${[...path, room].join(' → ')}`)
+    return [room, ...(imports.get(room) ?? []).flatMap(other => below(other, [...path, room]))]
+  }
+  for (const room of imports.keys()) t.ok(below(room, []).length > 0, room)
 })
 
 t.test('promises that nobody waits for, long lines and shouted constants fail lint', async t => {
