@@ -14,7 +14,8 @@ export const ownTables = [
   'CREATE INDEX IF NOT EXISTS app_session_user ON app_session (user_id, created_at) WHERE NOT ended',
   'CREATE TABLE IF NOT EXISTS app_revocation (number bigint PRIMARY KEY, body text NOT NULL, at bigint NOT NULL)',
   'CREATE TABLE IF NOT EXISTS app_counter (name text PRIMARY KEY, value bigint NOT NULL)',
-  'CREATE TABLE IF NOT EXISTS app_spent (key text PRIMARY KEY, expires_at bigint NOT NULL)'
+  'CREATE TABLE IF NOT EXISTS app_spent (key text PRIMARY KEY, expires_at bigint NOT NULL)',
+  'CREATE TABLE IF NOT EXISTS app_kept (key text PRIMARY KEY, value text NOT NULL, expires_at bigint NOT NULL)'
 ]
 
 /** Sessions in tables of the application's own. Each operation is one statement, which the database makes atomic. */
@@ -102,10 +103,22 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
         throw error
       }
     },
+    async keep (key, value, expiresAt) {
+      await query(
+        `INSERT INTO app_kept VALUES ($1, $2, $3)
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+        [key, value, expiresAt]
+      )
+    },
+    async take (key) {
+      const { rows: [row] } = await query('DELETE FROM app_kept WHERE key = $1 RETURNING value, expires_at', [key])
+      return row === undefined || Number(row.expires_at) <= Date.now() ? null : String(row.value)
+    },
     async sweep (now) {
       await query('DELETE FROM app_session WHERE expires_at <= $1', [now - keptAfterExpiry])
       await query('DELETE FROM app_revocation WHERE at <= $1', [now - revocationsKept])
       await query('DELETE FROM app_spent WHERE expires_at <= $1', [now])
+      await query('DELETE FROM app_kept WHERE expires_at <= $1', [now])
     }
   }
 }

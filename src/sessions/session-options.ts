@@ -90,6 +90,17 @@ function isStore (value: unknown): value is SessionStore {
     operations.every(operation => typeof Reflect.get(value, operation) === 'function')
 }
 
+/**
+ * Refuses a store of the application's own that is older than what the application asks of it.
+ *
+ * @throws errors.OptionInvalidError
+ */
+export function requireOperations (store: SessionStore, needed: readonly (keyof SessionStore)[], by: string): void {
+  const missing = needed.filter(operation => typeof store[operation] !== 'function')
+  if (missing.length === 0) return
+  throw refused('sessions.store', `lacks ${missing.join(' and ')}, which ${by} needs: add them as SessionStore says`)
+}
+
 function readSecrets (value: unknown, path: string): readonly string[] {
   const secrets = list(secret(32))(value, path)
   if (new Set(secrets).size !== secrets.length) throw refused(path, 'holds the same secret twice')

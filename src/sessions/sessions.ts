@@ -55,6 +55,10 @@ export interface Sessions extends SessionChain {
   revokeRefreshToken (refreshToken: string): Promise<void>
   /** All of `keys`, or none and false. `expiresAt` in milliseconds. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
+  /** Keeps a value for `lifetime` milliseconds, on every server of the store. */
+  keep (key: string, value: string, lifetime: number): Promise<void>
+  /** Takes a kept value away, once; null where there is none any more. */
+  take (key: string): Promise<string | null>
   /** Waits until what is written behind the requests is written, or has to wait for the store. Does not reject. */
   flush (): Promise<void>
   /** Stops following, and lets go of what it holds of the store's connections, before their owner closes them. */
@@ -161,6 +165,9 @@ export function createSessions (
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
     spend: keys =>
       calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
+    keep: (key, value, lifetime) =>
+      calls.open()(store => store.keep(`${issuer} ${key}`, value, clock.now() + lifetime)),
+    take: key => calls.open()(store => store.take(`${issuer} ${key}`)),
     flush,
     unfollow,
     close

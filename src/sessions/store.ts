@@ -107,7 +107,21 @@ export interface SessionStore {
   revocations (cursor: string | null, since: number): Promise<RevocationPage>
   /** Spends all of `keys`, or none of them and answers false, because one had been spent: one atomic step. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
-  /** Deletes what is no longer needed: sessions {@link keptAfterExpiry} after their end, spent keys, revocations. */
+  /**
+   * Keeps a value for whoever takes it; one that was kept under this key before is replaced.
+   * @param value well-formed Unicode without NUL, of at most 64 KiB
+   * @param expiresAt milliseconds
+   */
+  keep (key: string, value: string, expiresAt: number): Promise<void>
+  /**
+   * Takes a kept value away and answers it, or null where there is none, or it has expired by the store's clock: one
+   * atomic step. Of many callers at once one gets it.
+   */
+  take (key: string): Promise<string | null>
+  /**
+   * Deletes what is no longer needed: sessions {@link keptAfterExpiry} after their end, spent keys, kept values,
+   * revocations.
+   */
   sweep (now: number): Promise<void>
   /** The store's clock, in milliseconds: servers whose own clocks differ agree on it. */
   now? (): Promise<number>

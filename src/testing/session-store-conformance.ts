@@ -31,7 +31,7 @@ export interface ConformanceCheck {
  * @param open the store; called once in each check
  */
 export function sessionStoreConformance (open: () => SessionStore | Promise<SessionStore>): ConformanceCheck[] {
-  const checks: StoreChecks = { ...ofSessions, ...ofEnds, ...ofRevocations, ...ofSpending }
+  const checks: StoreChecks = { ...ofSessions, ...ofEnds, ...ofRevocations, ...ofSpending, ...ofKeeping }
   return Object.entries(checks).map(([name, check]) => ({ name, run: async () => await check(await open()) }))
 }
 
@@ -231,5 +231,45 @@ const ofSpending: StoreChecks = {
     const [shared, own] = [newKey(), newKey()]
     const outcomes = await Promise.all(Array.from({ length: racers }, () => store.spend([own, shared])))
     assert.equal(outcomes.filter(Boolean).length, 1)
+  }
+}
+
+/** Values that wait for whoever takes them: what belongs to a login until its client fetches it. */
+const ofKeeping: StoreChecks = {
+  'hands out what was kept, once': async store => {
+    const { key, expiresAt } = newKey()
+    const value = `{"token":"O'Brien \\u0000 ✓ ключ"}${'x'.repeat(20_000)}`
+    await store.keep(key, value, expiresAt)
+    assert.equal(await store.take(key), value)
+    assert.equal(await store.take(key), null)
+  },
+  'has nothing for a key that nothing was kept under': async store => {
+    await store.keep(newKey().key, 'of another', newKey().expiresAt)
+    for (const key of [newKey().key, '', '__proto__', "' OR 1=1 --", '*']) assert.equal(await store.take(key), null)
+  },
+  'hands out nothing that has expired by its own clock': async store => {
+    const { key } = newKey()
+    const now = await store.now?.() ?? Date.now()
+    await store.keep(key, 'too late', now - 1)
+    assert.equal(await store.take(key), null)
+  },
+  'keeps the last value of a key': async store => {
+    const { key, expiresAt } = newKey()
+    await store.keep(key, 'first', expiresAt)
+    await store.keep(key, 'second', expiresAt)
+    assert.equal(await store.take(key), 'second')
+    assert.equal(await store.take(key), null)
+  },
+  'gives one of many callers at once what was kept': async store => {
+    const { key, expiresAt } = newKey()
+    await store.keep(key, 'value', expiresAt)
+    const taken = await Promise.all(Array.from({ length: racers }, () => store.take(key)))
+    assert.deepEqual(taken.filter(value => value !== null), ['value'])
+  },
+  'keeps what is swept before it has expired': async store => {
+    const { key, expiresAt } = newKey()
+    await store.keep(key, 'value', expiresAt)
+    await store.sweep(Date.now())
+    assert.equal(await store.take(key), 'value')
   }
 }

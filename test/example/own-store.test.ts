@@ -24,7 +24,7 @@ t.test('the store of the README conforms on PGlite, and sweeps', async t => {
   await store.sweep(Date.now())
   t.ok(await store.read(rows[0]?.id ?? ''), 'what goes on stays')
   await store.sweep(Date.now() + 365 * keptAfterExpiry)
-  for (const table of ['app_session', 'app_revocation', 'app_spent']) {
+  for (const table of ['app_session', 'app_revocation', 'app_spent', 'app_kept']) {
     t.strictSame((await database.query(`SELECT * FROM ${table}`)).rows, [], table)
   }
 })

@@ -35,13 +35,17 @@ for (const kind of realServers) {
         const second = await refresh(one, login.refreshToken, welcome)
         const user = { id: 'test:1', ...second, issuedAt: Math.floor(Date.now() / 1000) }
 
+        await one.keep('kept before', 'value', 600_000)
+
         await outage.begin(server)
         const operations: Record<string, () => Promise<unknown>> = {
           login: () => logIn(one),
           refresh: () => refresh(one, second.refreshToken, welcome),
           list: () => one.list('test:1', null),
           logout: () => one.revokeToken({ ...user, sessionId: null, expiresAt: Date.now() / 1000 + 60 }),
-          'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }])
+          'spending a nonce': () => one.spend([{ key: 'nonce', expiresAt: Date.now() + 600_000 }]),
+          'keeping a value': () => one.keep('code', 'value', 60_000),
+          'taking a value': () => one.take('kept before')
         }
         for (const [operation, attempt] of Object.entries(operations)) {
           await t.rejects(inTime(attempt), unavailable, operation)
@@ -165,6 +169,8 @@ function silentStore (answer: Promise<never>): SessionStore {
     revoke: operation,
     revocations: operation,
     spend: operation,
+    keep: operation,
+    take: operation,
     sweep: operation
   }
 }

@@ -31,7 +31,8 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     const { pool, database } = await newDatabase(t)
     const stores = Array.from({ length: 6 }, () => postgresStore({ pool: connect(t, database) }))
     t.same(await Promise.all(stores.map(store => store.read('none'))), stores.map(() => null))
-    t.same((await pool.query('SELECT version FROM token_exchange_sessions_schema')).rows, [{ version: 2 }])
+    const { rows } = await pool.query('SELECT version FROM token_exchange_sessions_schema ORDER BY version')
+    t.same(rows, [{ version: 2 }, { version: 3 }])
   })
 
   await t.test('servers that start at once upgrade the tables of the first version, and lose no row', async t => {
@@ -91,12 +92,15 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
       await t.rejects(asked(), { ...unavailable, reason: /GRANT .*SELECT.* ON .*_schema"/ })
       await pool.query(`GRANT SELECT, INSERT, DELETE ON token_exchange_sessions_revocations TO ${role}`)
       await pool.query(`GRANT SELECT, INSERT, DELETE ON token_exchange_sessions_spent TO ${role}`)
+      await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON token_exchange_sessions_kept TO ${role}`)
       await pool.query(`GRANT SELECT ON token_exchange_sessions_schema TO ${role}`)
       await pool.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON token_exchange_sessions TO ${role}`)
       const session = newSession()
       await store.create(session)
       await store.end([session.id], [newRevocation()])
       t.equal(await store.spend([{ key: 'nonce', expiresAt: Date.now() + 60_000 }]), true)
+      await store.keep('code', 'kept', Date.now() + 60_000)
+      t.equal(await store.take('code'), 'kept')
       await store.sweep(Date.now())
       t.equal((await store.read(session.id))?.ended, true)
     }

@@ -32,10 +32,20 @@ for (const { name, missing, open } of libraries) {
         t.same(await store.list(issuer, `${id}${theirs}`, 1), [])
         await store.spend([{ key: `${id}${mine}`, expiresAt }]).catch(() => {})
         t.equal(await store.spend([{ key: `${id}${theirs}`, expiresAt }]), true)
+        await store.keep(`${id}${mine}`, 'mine', expiresAt).catch(() => {})
+        t.equal(await store.take(`${id}${theirs}`), null)
         await store.end([`${id}${mine}`], [newRevocation({ id: `${id}${mine}` })]).catch(() => {})
         const found = (await store.revocations(null, 0)).revocations.filter(entry => entry.id.startsWith(id))
         t.ok(found.every(entry => entry.id === `${id}${mine}`))
       }
+    })
+    await t.test('sweeps what was kept and has expired', async t => {
+      const now = Date.now()
+      await store.keep('swept', 'value', now + 50_000)
+      await store.keep('unswept', 'value', now + 60_000)
+      await store.sweep(now + 55_000)
+      if (!name.startsWith('Redis')) t.equal(await store.take('swept'), null)
+      t.equal(await store.take('unswept'), 'value')
     })
     await t.test('keeps what a newer server has written, of which this one knows nothing', async t => {
       const newer = Object.assign(newSession(), { boundTo: 'a key \u0000 ✓', at: null })
@@ -61,6 +71,13 @@ t.test('memory: is bounded, and fails closed', async t => {
   await store.spend(['a', 'b', 'c'].map(key => ({ key, expiresAt: Date.now() + 60_000 })))
   await t.rejects(store.spend([{ key: 'd', expiresAt: Date.now() + 60_000 }]), full)
   t.equal(await store.spend([{ key: 'a', expiresAt: Date.now() + 60_000 }]), false)
+  const soon = Date.now() + 60_000
+  for (const key of ['a', 'b']) await store.keep(key, 'value', soon)
+  await store.keep('c', 'value', Date.now() - 1)
+  await store.keep('d', 'value', soon)
+  await t.rejects(store.keep('e', 'value', soon), full)
+  t.equal(await store.take('a'), 'value', 'one that had expired made room')
+  await store.keep('e', 'value', soon)
   t.throws(() => memoryStore({ limit: 0 }), optionInvalid)
 })
 

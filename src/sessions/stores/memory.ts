@@ -12,7 +12,7 @@ import {
 const pageSize = 1000
 
 export interface MemoryStoreOptions {
-  /** Sessions, and spent keys, that are held at most: beyond that logins are answered 503. @default 100000 */
+  /** Sessions, spent keys, and kept values, held at most: beyond that logins are answered 503. @default 100000 */
   limit?: number
 }
 
@@ -27,6 +27,7 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
   const sessions = new Map<string, Session>()
   const ofUser = new Map<string, Set<string>>()
   const spent = new Map<string, number>()
+  const kept = new Map<string, { readonly value: string, readonly expiresAt: number }>()
   const listeners = new Set<() => void>()
   let log: Revocation[] = []
   let dropped = 0
@@ -80,6 +81,10 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
 
   function forgetSpent (now: number): void {
     for (const [key, expiresAt] of spent) if (expiresAt <= now) spent.delete(key)
+  }
+
+  function forgetKept (now: number): void {
+    for (const [key, { expiresAt }] of kept) if (expiresAt <= now) kept.delete(key)
   }
 
   function append (revocations: readonly Revocation[]): void {
@@ -140,9 +145,20 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
       return { revocations: page, cursor: String(dropped + from + page.length) }
     },
     spend,
+    async keep (key, value, expiresAt) {
+      if (kept.size >= limit) forgetKept(Date.now())
+      if (kept.size >= limit) throw new errors.StoreUnavailableError(`memoryStore is full: ${limit} kept values`)
+      kept.set(key, { value, expiresAt })
+    },
+    async take (key) {
+      const found = kept.get(key)
+      kept.delete(key)
+      return found !== undefined && found.expiresAt > Date.now() ? found.value : null
+    },
     async sweep (now) {
       removeIf(({ expiresAt }) => expiresAt + keptAfterExpiry <= now)
       forgetSpent(now)
+      forgetKept(now)
       trimLog(now)
     },
     subscribe (wake) {

@@ -7,6 +7,7 @@ export interface PostgresTables {
   readonly sessions: string
   readonly revocations: string
   readonly spent: string
+  readonly kept: string
   readonly schema: string
   readonly channel: string
 }
@@ -24,13 +25,14 @@ export function tablesOf (table: string): PostgresTables {
     sessions: quoted(table),
     revocations: quoted(`${table}_revocations`),
     spent: quoted(`${table}_spent`),
+    kept: quoted(`${table}_kept`),
     schema: quoted(`${table}_schema`),
     channel: table.replace('.', '/')
   }
 }
 
 /** How many migrations there are: what the tables have to be for this release. */
-const schemaVersion = 2
+const schemaVersion = 3
 
 /**
  * The DDL of {@link postgresStore}, one statement each, for those who create and upgrade their tables themselves: for
@@ -75,9 +77,9 @@ export function remedyFor (error: unknown, table: string): string | undefined {
 }
 
 // What each statement of the store needs, and no more.
-function inventoryOf ({ sessions, revocations, spent, schema }: PostgresTables): string {
+function inventoryOf ({ sessions, revocations, spent, kept, schema }: PostgresTables): string {
   const rights = [[sessions, 'SELECT INSERT UPDATE DELETE'], [revocations, 'SELECT INSERT DELETE'],
-    [spent, 'SELECT INSERT DELETE'], [schema, 'SELECT']] as const
+    [spent, 'SELECT INSERT DELETE'], [kept, 'SELECT INSERT UPDATE DELETE'], [schema, 'SELECT']] as const
   const needed = rights.flatMap(([name, all]) => all.split(' ').map(right => `('${name}', '${right}')`))
   return `SELECT name, to_regclass(name) IS NOT NULL AS exists,
   string_agg(privilege, ', ') FILTER (WHERE NOT has_table_privilege(to_regclass(name), privilege)) AS lacking
@@ -99,7 +101,7 @@ END $migration$`
 
 // A migration only adds. It can be repeated, and leaves a version that the release before can work with.
 function migrationsOf (table: string): string[][] {
-  const { sessions, revocations, spent, schema } = tablesOf(table)
+  const { sessions, revocations, spent, kept, schema } = tablesOf(table)
   const name = table.split('.').at(-1)
   const first = [
     // Space is left in the pages, and no index is on what a refresh changes: updates stay within their page (HOT).
@@ -138,7 +140,15 @@ function migrationsOf (table: string): string[][] {
     `CREATE TABLE IF NOT EXISTS ${schema} (version integer PRIMARY KEY)`,
     `INSERT INTO ${schema} VALUES (2) ON CONFLICT DO NOTHING`
   ]
-  return [first, second]
+  const third = [
+    `CREATE TABLE IF NOT EXISTS ${kept} (
+  key text COLLATE "C" PRIMARY KEY,
+  value text NOT NULL,
+  expires_at bigint NOT NULL
+)`,
+    `INSERT INTO ${schema} VALUES (3) ON CONFLICT DO NOTHING`
+  ]
+  return [first, second, third]
 }
 
 function quoted (name: string): string {

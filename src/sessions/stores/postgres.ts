@@ -47,7 +47,7 @@ export interface PostgresStoreOptions {
    * notices that the network has dropped a connection; without, it waits as long as the kernel tries, 15 minutes.
    */
   pool: PostgresPool
-  /** `name` or `schema.name`; three more tables begin with the same name. @default 'token_exchange_sessions' */
+  /** `name` or `schema.name`; four more tables begin with the same name. @default 'token_exchange_sessions' */
   table?: string
 }
 
@@ -167,9 +167,27 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
     }
   }
 
+  async function keep (key: string, value: string, expiresAt: number): Promise<void> {
+    await query(
+      `INSERT INTO ${tables.kept} (key, value, expires_at) VALUES ($1, $2, $3)
+      ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+      [digest(key), value, expiresAt]
+    )
+  }
+
+  async function take (key: string): Promise<string | null> {
+    const [row] = await query(
+      `DELETE FROM ${tables.kept} WHERE key = $1
+      RETURNING CASE WHEN expires_at > extract(epoch FROM clock_timestamp()) * 1000 THEN value END AS value`,
+      [digest(key)]
+    )
+    return typeof row?.value === 'string' ? row.value : null
+  }
+
   async function sweep (time: number): Promise<void> {
     await query(`DELETE FROM ${tables.sessions} WHERE expires_at <= $1`, [time - keptAfterExpiry])
     await query(`DELETE FROM ${tables.spent} WHERE expires_at <= $1`, [time])
+    await query(`DELETE FROM ${tables.kept} WHERE expires_at <= $1`, [time])
     // One that ends old sessions is as old as they are, and needed until the last token has expired.
     await query(`DELETE FROM ${tables.revocations} WHERE at <= $1 AND expires_at <= $2`, [time - revocationsKept, time])
   }
@@ -188,6 +206,8 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
     revoke: async entries => await end([], entries),
     revocations,
     spend,
+    keep,
+    take,
     sweep,
     now,
     subscribe: wake => postgresListener(pool, tables.channel, wake)

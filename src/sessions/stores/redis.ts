@@ -56,6 +56,7 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   const userKey = (issuer: string, userId: string): string =>
     `${prefix}user:{${digest(JSON.stringify([issuer, userId]))}}`
   const spentKey = (key: string): string => `${prefix}{spent}:${digest(isWellFormed(key) ? key : JSON.stringify(key))}`
+  const keptKey = (key: string): string => `${prefix}kept:{${digest(isWellFormed(key) ? key : JSON.stringify(key))}}`
   const stream = `${prefix}{revocations}`
 
   // EVALSHA first: Redis has forgotten its scripts after a restart, and a node of a cluster may not know them yet.
@@ -183,6 +184,16 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
     return spent === 1
   }
 
+  // By Redis' clock, which is the one that says when it has expired.
+  async function keep (key: string, value: string, expiresAt: number): Promise<void> {
+    await command('SET', keptKey(key), value, 'PXAT', Math.max(1, expiresAt))
+  }
+
+  async function take (key: string): Promise<string | null> {
+    const value = await command('GETDEL', keptKey(key))
+    return typeof value === 'string' ? value : null
+  }
+
   async function now (): Promise<number> {
     return Number(await run(scripts.clock, [stream]))
   }
@@ -190,7 +201,7 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   // Redis expires its keys by itself.
   const sweep = async (): Promise<void> => {}
 
-  return { create, read, replace, list, end, revoke, revocations, spend, sweep, now }
+  return { create, read, replace, list, end, revoke, revocations, spend, keep, take, sweep, now }
 }
 
 const keyPrefix: Reader<string> = (value, path) => {
