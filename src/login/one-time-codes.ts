@@ -44,11 +44,9 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
     if (!isOfProvider || challenge !== challengeOf(verifier)) {
       throw new errors.GrantRejectedError('provider or code_verifier')
     }
-    const proven = {
-      identity: readIdentity(provider, identity).identity,
-      granted: readPermissions(granted),
-      mark: Number(mark)
-    }
+    // As an older release sealed it: it cannot be told whether the user was revoked since.
+    if (typeof mark !== 'number') throw new errors.GrantRejectedError('the code does not say when its login began')
+    const proven = { identity: readIdentity(provider, identity).identity, granted: readPermissions(granted), mark }
     spend(String(id))
     try {
       return await use(proven)
