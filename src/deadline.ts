@@ -33,8 +33,16 @@ export interface Asking {
   }
 }
 
+const byItself: unique symbol = Symbol.for('fastify-token-exchange:enters-by-itself')
+
 /** Marks a function that enters by itself, if it has to ask a provider: for all others it is done before. */
-export const entersByItself: unique symbol = Symbol.for('fastify-token-exchange:enters-by-itself')
+export function enteringByItself<Ask extends object> (ask: Ask): Ask {
+  return Object.assign(ask, { [byItself]: true })
+}
+
+export function entersByItself (ask: unknown): boolean {
+  return typeof ask === 'function' && Reflect.get(ask, byItself) === true
+}
 
 /** Work that somebody else does (a provider, an application's lookup), each within a total time. */
 export interface Deadlines {

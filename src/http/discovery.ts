@@ -1,4 +1,4 @@
-import type { Asking } from '../deadline.js'
+import { enteringByItself, type Asking } from '../deadline.js'
 import { errors } from '../errors.js'
 import { isSecure } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
@@ -42,8 +42,8 @@ export function discover (issuer: string): Discovery {
 
   return {
     keys: {
-      key: (kid, algorithm, context) =>
-        after(metadata(context), ({ endpoint }) => keysAt(endpoint('jwks_uri')).key(kid, algorithm, context))
+      key: enteringByItself((kid, algorithm, context) =>
+        after(metadata(context), ({ endpoint }) => keysAt(endpoint('jwks_uri')).key(kid, algorithm, context)))
     },
     metadata
   }

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import { enteringByItself } from '../deadline.js'
 import { errors } from '../errors.js'
 import type { VerifyContext } from '../identity.js'
 import { isObject, type JsonObject } from '../strict-json.js'
@@ -37,10 +38,10 @@ export const asymmetricAlgorithms: readonly string[] = [...keyTypes.keys()]
 export function createKeySet (url: string): KeySet {
   const published = new CachedDocument(url, readKeys)
   return {
-    key: (kid, algorithm, context) => after(published.find(keys => keys.get(kid), context), key => {
+    key: enteringByItself((kid, algorithm, context) => after(published.find(keys => keys.get(kid), context), key => {
       if (key === undefined || !suits(key.jwk, algorithm)) throw new errors.GrantRejectedError('kid')
       return key.imported()
-    })
+    }))
   }
 }
 

@@ -82,7 +82,7 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
   return async (method, ask, { ip, log }) => {
     const { enter, leave } = places(ip)
     try {
-      if (typeof method !== 'function' || Reflect.get(method, entersByItself) !== true) enter()
+      if (!entersByItself(method)) enter()
       const behind = { enter, closing: deadlines.closing }
       // The signal as a member that a copy holds too, and made only when asked for: a known key needs none.
       return await deadlines.within(milliseconds, deadline =>

@@ -1,4 +1,4 @@
-import { entersByItself, server, type Asking } from '../deadline.js'
+import { enteringByItself, entersByItself, server, type Asking } from '../deadline.js'
 import { errors } from '../errors.js'
 import { requireDispatch } from '../http/client.js'
 import { asymmetricAlgorithms, createKeySet, type KeySet } from '../http/key-set.js'
@@ -93,7 +93,7 @@ export function defineProvider (definition: ProviderDefinition): IdentityProvide
   requireDispatch()
   const provider = assemble(definition, readDefinition(definition))
   for (const method of [provider.verify, provider.authorizationUrl, provider.redeem]) {
-    if (method !== undefined) Object.assign(method, { [entersByItself]: true })
+    if (method !== undefined) enteringByItself(method)
   }
   return provider
 }
@@ -108,12 +108,25 @@ function readDefinition (definition: ProviderDefinition): Declared {
   }
   given.read('accessToken', callback(isFunction), null)
   if (given.has('code') && typeof definition.code !== 'function') given.read('code', requireClient)
+  const policies = readPolicies(given)
   if (given.has('redirect') && definition.redirect !== null) {
-    const { scope } = given.read('redirect', requireRedirect)
-    if (!isOpenid(scope) && !given.has('accessToken')) throw given.refuse('redirect', 'needs the scope openid')
+    requireOpenid(given.read('redirect', requireRedirect).scope, given, policies)
   }
   const { idToken } = definition
-  return { rules: idToken === undefined ? null : readRules(idToken), policies: readPolicies(given) }
+  return { rules: idToken === undefined ? null : readRules(idToken), policies }
+}
+
+/** OpenID Connect Core, 3.1.2.1: without that scope there is no ID token, which alone carries the nonce. */
+function requireOpenid (
+  scope: string,
+  given: Given<keyof ProviderDefinition>,
+  { nonce }: Required<IdTokenOptions>
+): void {
+  if (isOpenid(scope)) return
+  if (!given.has('accessToken')) throw given.refuse('redirect', 'needs the scope openid')
+  if (nonce !== 'required') return
+  const remedy = `redirect: { scope: 'openid ${scope}' }, or nonce: 'if-present'`
+  throw given.refuse('redirect', `needs the scope openid where nonce is 'required': ${remedy}`)
 }
 
 function readRules (declared: IdTokenRules): ResolvedRules {
@@ -123,7 +136,7 @@ function readRules (declared: IdTokenRules): ResolvedRules {
   for (const name of ['check', 'identity'] as const) given.read(name, callback(isFunction), null)
   return {
     ...declared,
-    keys: given.read('keys', (keys, path) => isKeySet(keys) ? keys : createKeySet(endpointUrl(keys, path))),
+    keys: given.read('keys', (keys, path) => isKeySet(keys) ? entering(keys) : createKeySet(endpointUrl(keys, path))),
     algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms))),
     issuers: typeof declared.issuers === 'function' ? declared.issuers : given.read('issuers', list(text)),
     clientIds: given.read('clientIds', list(text))
@@ -136,6 +149,17 @@ function isFunction (value: unknown): value is () => unknown {
 
 function isKeySet (value: unknown): value is KeySet {
   return isObject(value) && typeof value.key === 'function'
+}
+
+/** An application's own set may ask anybody for a key, and does not say when: a place is taken before. */
+function entering (keys: KeySet): KeySet {
+  if (entersByItself(keys.key)) return keys
+  return {
+    key (kid, algorithm, context: Asking) {
+      context[server]?.enter()
+      return keys.key(kid, algorithm, context)
+    }
+  }
 }
 
 /** The names of {@link IdTokenOptions}. */

@@ -8,7 +8,10 @@ import { standardIdentity, toBoolean, type StandardIdentity } from './openid-cla
 
 /** What a provider declares of its ID tokens. Everything that is named here is checked. */
 export interface IdTokenRules {
-  /** The address of the key set (RFC 7517, 5) that signs them; or a set that finds its keys elsewhere. */
+  /**
+   * The address of the key set (RFC 7517, 5) that signs them; or a set that finds its keys elsewhere, and for which
+   * each verification takes one of the provider's places (`concurrency`).
+   */
   readonly keys: string | KeySet
   /** Never the token's choice (RFC 8725, 3.1). */
   readonly algorithms: readonly string[]

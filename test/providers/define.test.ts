@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPublicKey } from 'node:crypto'
 import { inspect } from 'node:util'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
+import type { KeySet } from '../../src/http/key-set.js'
 import type { VerifyContext } from '../../src/identity.js'
 import { defineProvider, type ProviderDefinition } from '../../src/providers/index.js'
 import { startIdentityServer } from '../../src/testing/index.js'
@@ -77,6 +78,31 @@ t.test('a check of access tokens is asked, within the places of the provider', a
   answer()
   t.equal((await slow).statusCode, 200)
   t.strictSame(asked, ['good false', 'bad false', 'slow false'])
+})
+
+t.test("a set of keys of the application's own is asked within the places of the provider", async t => {
+  const asked: string[] = []
+  let answer = () => {}
+  const published = { publicKey: createPublicKey({ key: key.jwk, format: 'jwk' }), jwk: key.jwk }
+  const keys: KeySet = {
+    async key (kid) {
+      asked.push(kid)
+      await new Promise<void>(resolve => { answer = resolve })
+      return published
+    }
+  }
+  const { app, login } = await loginServer({
+    concurrency: 1,
+    providers: { own: defineProvider({ idToken: { ...rules, keys } }) }
+  })
+  t.teardown(() => app.close())
+  const first = login({ id_token: await sign(key, claims()) })
+  while (asked.length < 1) await new Promise(setImmediate)
+  const second = await login({ id_token: await sign(key, claims()) })
+  t.equal(second.json().code, 'AUTH_ERR_OVERLOADED')
+  t.strictSame(asked, [key.kid], 'and is not asked for one too many')
+  answer()
+  t.equal((await first).statusCode, 200)
 })
 
 t.test('a check may hand its context on as it is, as a copy, or with more in it', async t => {
@@ -166,6 +192,7 @@ t.test('logins by redirect', async t => {
 t.test('what cannot be meant is refused at once', async t => {
   const idToken = { ...rules, keys: 'https://login.acme.example/keys' }
   const server = { issuer, authorizationEndpoint: `${issuer}/authorize`, tokenEndpoint: `${issuer}/token` }
+  const accessToken = async () => ({ subject: '1' })
   const rows: Array<[string, unknown]> = [
     ['provider', null],
     ['provider.idToken', {}],
@@ -187,6 +214,11 @@ t.test('what cannot be meant is refused at once', async t => {
     ['provider.redirect.scope', { idToken, redirect: { clientId: 'a', server } }],
     ['provider.redirect needs the scope openid', { idToken, redirect: { clientId: 'a', scope: 'email', server } }],
     [
+      "provider.redirect needs the scope openid where nonce is 'required': redirect: { scope: 'openid email' }, or " +
+        "nonce: 'if-present'",
+      { idToken, accessToken, nonce: 'required', redirect: { clientId: 'a', scope: 'email', server } }
+    ],
+    [
       'provider.redirect.server.tokenEndpoint',
       { idToken, redirect: { clientId: 'a', scope: 'x', server: { ...server, tokenEndpoint: 'http://a.example' } } }
     ]
@@ -197,6 +229,11 @@ t.test('what cannot be meant is refused at once', async t => {
     })
     t.match(refusal, { message }, message)
   }
-  const good: ProviderDefinition = { idToken, redirect: { clientId: 'a', scope: 'openid', server } }
-  t.doesNotThrow(() => defineProvider(good))
+  const redirect = { clientId: 'a', scope: 'openid email', server }
+  const good: ProviderDefinition[] = [
+    { idToken, redirect },
+    { idToken, redirect, nonce: 'required' },
+    { idToken, accessToken, redirect: { ...redirect, scope: 'email' } }
+  ]
+  for (const definition of good) t.doesNotThrow(() => defineProvider(definition))
 })

@@ -219,6 +219,15 @@ t.test('a classic token carries no nonce', async t => {
   t.strictSame(fake.calls, [])
 })
 
+t.test('a nonce that is required needs the scope that brings it', t => {
+  const options = { appId, appSecret: 's3cret', nonce: 'required' } as const
+  t.throws(() => facebook({ ...options, redirect: {} }), {
+    code: 'AUTH_ERR_OPTION_INVALID', message: /redirect needs the scope openid .*'openid public_profile email'/
+  })
+  t.doesNotThrow(() => facebook({ ...options, redirect: { scope: 'openid public_profile email' } }))
+  t.end()
+})
+
 t.test('the deadline covers both calls', async t => {
   const controller = new AbortController()
   const fake = await fakeServer(t, (request, response, body) => {
