@@ -43,12 +43,8 @@ export type VerifiedIdentity = { subject: string } & Partial<Omit<Identity, 'pro
 
 /** An id of a user: well-formed Unicode without NUL, which no store could keep, of 1 to 255 UTF-16 units. */
 export function isId (value: unknown): value is string {
-  return isStorable(value) && value.length <= 255
-}
-
-/** The same of any length: a provider's name and its subject together may be longer. */
-export function isStorable (value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+  const isText = typeof value === 'string' && value !== '' && value.length <= 255
+  return isText && !value.includes('\0') && value.isWellFormed()
 }
 
 export interface VerifyContext {

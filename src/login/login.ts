@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationGrant, Identity } from '../identity.js'
+import { isId, type AuthorizationAnswer, type AuthorizationGrant, type Identity } from '../identity.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
 import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
@@ -117,9 +117,14 @@ export type Mint = (proven: Proven, session: MintedSession | null, log: FastifyB
 /** The session of an access token, and the refresh token where one goes with it. */
 export type MintedSession = AccessGrant & Partial<SessionGrant>
 
-/** The id of the user: the application's, else the provider's name and its subject. */
+/**
+ * The id of the user: the application's, else the provider's name and its subject.
+ * @throws errors.ProviderUnavailableError where these are too long together
+ */
 export function userIdOf ({ identity, granted }: Proven): string {
-  return granted.userId ?? `${identity.provider}:${identity.subject}`
+  const userId = granted.userId ?? `${identity.provider}:${identity.subject}`
+  if (isId(userId)) return userId
+  throw new errors.ProviderUnavailableError('name and subject exceed 255 characters: the lookup has to name a userId')
 }
 
 export function createMint (issue: Issuer): Mint {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
-import { isStorable } from '../identity.js'
+import { isId } from '../identity.js'
 import { text } from '../options/values.js'
 import { readPermissions, type Permissions } from '../permissions/permissions.js'
 import type { Sessions } from '../sessions/sessions.js'
@@ -50,7 +50,7 @@ export function createAppApi ({ authenticator, issue, sessions }: AppApiParts): 
     },
 
     async revokeUser (userId: unknown): Promise<void> {
-      await required(sessions).revokeUser(storable(userId))
+      await required(sessions).revokeUser(idOf(userId))
     },
 
     async revokeSession (sessionId: unknown): Promise<void> {
@@ -59,10 +59,9 @@ export function createAppApi ({ authenticator, issue, sessions }: AppApiParts): 
   })
 }
 
-/** As what `issue` and a lookup may call a user; a provider's name and subject together may be longer. */
-function storable (userId: unknown): string {
-  if (isStorable(userId)) return userId
-  throw new errors.OptionInvalidError('userId must be a non-empty, well-formed string without NUL')
+function idOf (userId: unknown): string {
+  if (isId(userId)) return userId
+  throw new errors.OptionInvalidError('userId must be well-formed text without NUL, of 1 to 255 characters')
 }
 
 function required (sessions: Sessions | null): Sessions {
