@@ -65,6 +65,11 @@ export const errors = {
   TokenInvalidError: declare('AUTH_ERR_TOKEN_INVALID', 401, 'The access token is invalid'),
   TokenExpiredError: declare('AUTH_ERR_TOKEN_EXPIRED', 401, 'The access token has expired'),
   TokenRevokedError: declare('AUTH_ERR_TOKEN_REVOKED', 401, 'The access token has been revoked'),
+  LoginRequiredError: declare(
+    'AUTH_ERR_LOGIN_REQUIRED',
+    401,
+    'This route asks for a login that is more recent, or of another kind'
+  ),
   RefreshInvalidError: declare('AUTH_ERR_REFRESH_INVALID', 400, 'The refresh token is invalid'),
   RefreshReusedError: declare(
     'AUTH_ERR_REFRESH_REUSED',

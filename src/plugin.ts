@@ -50,6 +50,7 @@ function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server
   app.decorate('requirePermission', guards.requirePermission)
   app.decorate('requireAnyPermission', guards.requireAnyPermission)
   app.decorate('requireUser', guards.requireUser)
+  app.decorate('requireRecentLogin', guards.requireRecentLogin)
   app.decorate('tokenExchange', createAppApi(server))
   guardDeclaredRoutes(app, guards, makeGuard)
   if (options.defaultLevel !== null) addDefaultGuard(app, makeGuard, options.defaultLevel)

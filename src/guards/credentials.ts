@@ -128,6 +128,8 @@ const challenges: ReadonlyMap<string | undefined, string> = new Map([
   ['AUTH_ERR_TOKEN_INVALID', 'Bearer error="invalid_token"'],
   ['AUTH_ERR_TOKEN_EXPIRED', 'Bearer error="invalid_token"'],
   ['AUTH_ERR_TOKEN_REVOKED', 'Bearer error="invalid_token"'],
+  // RFC 9470, 3. What would do comes after it, for each guard.
+  ['AUTH_ERR_LOGIN_REQUIRED', 'Bearer error="insufficient_user_authentication"'],
   ['AUTH_ERR_LEVEL_INSUFFICIENT', 'Bearer error="insufficient_scope"'],
   ['AUTH_ERR_PERMISSION_MISSING', 'Bearer error="insufficient_scope"']
 ])

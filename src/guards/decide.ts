@@ -16,6 +16,14 @@ export interface Auth {
 /** A caller who is a user, by a token alone. */
 export interface UserAuth extends Auth { readonly user: User }
 
+/** How a user has to have logged in at the provider (RFC 9470). */
+export interface RecentLogin {
+  /** Seconds since then, at most. */
+  readonly maxAge: number
+  /** The `acr` of that login is one of these. */
+  readonly acr?: readonly string[]
+}
+
 /** What a guard asks for: all that stands here. */
 export interface Requirement {
   readonly level?: Level
@@ -25,14 +33,16 @@ export interface Requirement {
   readonly anyPermission?: readonly string[]
   /** A user's token; a master key alone does not do. */
   readonly user?: true
+  /** Of a user; a master key passes. */
+  readonly recentLogin?: RecentLogin
 }
 
 type Refusal = new () => TokenExchangeError
 
-/** Decides whether a caller has what is asked for: null lets it pass. Pure. */
+/** Decides whether a caller has what is asked for: null lets it pass. Pure, but for the time. */
 export type Decision = (auth: Auth) => Refusal | null
 
-const { CredentialMissingError, LevelInsufficientError, PermissionMissingError } = errors
+const { CredentialMissingError, LevelInsufficientError, LoginRequiredError, PermissionMissingError } = errors
 
 const levelDecisions: Readonly<Record<Level, Decision>> = {
   everyone: () => null,
@@ -45,12 +55,13 @@ const levelDecisions: Readonly<Record<Level, Decision>> = {
 }
 
 /** All that is asked for, as one decision. */
-export function decisionOf ({ level, permissions, anyPermission, user }: Requirement): Decision {
+export function decisionOf ({ level, permissions, anyPermission, user, recentLogin }: Requirement): Decision {
   const decisions = [
     ...(level === undefined ? [] : [levelDecisions[level]]),
     ...(user === undefined ? [] : [userDecision]),
     ...(permissions === undefined ? [] : [permissionDecision(permissions, holdsAll)]),
-    ...(anyPermission === undefined ? [] : [permissionDecision(anyPermission, holdsAny)])
+    ...(anyPermission === undefined ? [] : [permissionDecision(anyPermission, holdsAny)]),
+    ...(recentLogin === undefined ? [] : [recentLoginDecision(recentLogin)])
   ]
   const [only = levelDecisions.everyone, ...others] = decisions
   return others.length === 0 ? only : auth => refusalOf(decisions, auth)
@@ -84,4 +95,15 @@ const holdsAll: Holds = (held, names) => {
 const holdsAny: Holds = (held, names) => {
   for (const name of names) if (held.includes(name)) return true
   return false
+}
+
+function recentLoginDecision ({ maxAge, acr }: RecentLogin): Decision {
+  return ({ master, user }) => {
+    if (master !== null) return null
+    if (user === null) return CredentialMissingError
+    // A token that does not say when is of no recent login.
+    const age = user.authenticatedAt === null ? Infinity : Math.floor(Date.now() / 1000) - user.authenticatedAt
+    const isAccepted = acr === undefined || (user.acr !== null && acr.includes(user.acr))
+    return age <= maxAge && isAccepted ? null : LoginRequiredError
+  }
 }

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import { list, oneOf, refused, text } from '../options/values.js'
+import { integer, list, oneOf, open, refused, text, type Reader } from '../options/values.js'
 import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
 import type { Authenticator } from './authenticate.js'
 import type { CredentialKinds } from './credentials.js'
-import { decisionOf, type Auth, type Requirement } from './decide.js'
+import { decisionOf, type Auth, type RecentLogin, type Requirement } from './decide.js'
 
 /** Where a guard leaves the caller for `request.auth`; null or absent on a route that no guard protects. */
 export const kAuth: unique symbol = Symbol('fastify-token-exchange.auth')
@@ -37,6 +37,13 @@ export interface Guards {
   requireAnyPermission (...permissions: Permission[]): Guard
   /** A user's token: a master key alone does not do. */
   requireUser (): Guard
+  /**
+   * A user who has logged in at the provider lately, and in one of these ways; a master key passes. Else 401, with what
+   * would do in its challenge (RFC 9470).
+   *
+   * @throws errors.OptionInvalidError where the route is declared
+   */
+  requireRecentLogin (login: RecentLogin): Guard
 }
 
 /** Turns a caller away, who has the challenge already. */
@@ -63,6 +70,7 @@ export type MakeGuard = (requirement: Requirement) => Guard
 export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts): MakeGuard {
   return requirement => {
     const decide = decisionOf(requirement)
+    const loginWanted = loginParameters(requirement)
 
     function tokenExchangeGuard (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
       if (isPreflight(request)) return done()
@@ -73,7 +81,7 @@ export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts
         const Refusal = decide(auth)
         if (Refusal !== null) throw new Refusal()
       } catch (refusal) {
-        prepareRefusal(reply, codeOf(refusal))
+        prepareRefusal(reply, codeOf(refusal), loginWanted)
         return turnAway(toError(refusal), request, reply, done)
       }
       done()
@@ -83,12 +91,20 @@ export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts
   }
 
   // On the reply, not on the error: an application's error handler drops the headers of an error, and keeps those.
-  function prepareRefusal (reply: FastifyReply, code: string | undefined): void {
+  function prepareRefusal (reply: FastifyReply, code: string | undefined, loginWanted: string): void {
     const value = kinds.token.challenge(code)
-    if (value !== undefined) reply.header('www-authenticate', value)
+    const more = code === errors.LoginRequiredError.code ? loginWanted : ''
+    if (value !== undefined) reply.header('www-authenticate', `${value}${more}`)
     // RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`).
     if (code === errors.StoreUnavailableError.code) reply.header('retry-after', retryAfter)
   }
+}
+
+/** RFC 9470, 3: what a client asks the provider for, to be let in. */
+function loginParameters ({ recentLogin }: Requirement): string {
+  if (recentLogin === undefined) return ''
+  const { maxAge, acr } = recentLogin
+  return `, max_age="${maxAge}"${acr === undefined ? '' : `, acr_values="${acr.join(' ')}"`}`
 }
 
 function toError (thrown: unknown): Error {
@@ -116,8 +132,25 @@ export function createGuards (make: MakeGuard): Guards {
         throw refused('requireUser', 'takes nothing: write requireUser(), with brackets, on the route')
       }
       return make({ user: true })
-    }
+    },
+    requireRecentLogin: login => make({ recentLogin: readRecentLogin(login, 'requireRecentLogin') })
   }
+}
+
+const readRecentLogin: Reader<RecentLogin> = (value, path) => {
+  const given = open(value, path, ['maxAge', 'acr'])
+  return Object.freeze({
+    maxAge: given.read('maxAge', integer(1, Number.MAX_SAFE_INTEGER)),
+    ...(given.has('acr') && { acr: given.read('acr', list(acrValue)) })
+  })
+}
+
+// They stand in a header, with blanks between (RFC 6749, 3.3: what a word there is made of).
+const acrValue: Reader<string> = (value, path) => {
+  if (typeof value !== 'string' || !/^[!#-[\]-~]+$/.test(value)) {
+    throw refused(path, 'must be visible ASCII without blanks, quotation marks and backslashes')
+  }
+  return value
 }
 
 /** What `request.auth` answers. @throws errors.NotGuardedError where no guard ran: never silently empty */

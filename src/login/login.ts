@@ -7,6 +7,7 @@ import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { SpentKey } from '../sessions/store.js'
+import { authenticationOf } from '../tokens/authentication.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
 import type { SingleUse } from './single-use.js'
@@ -95,7 +96,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     const userId = userIdOf(proven)
     const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark)
     try {
-      const answer = mint(proven, session, log)
+      const answer = mint(proven, session ?? { beganAt: proven.mark }, log)
       await singleUse.spend(usedUp)
       // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
@@ -112,10 +113,10 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
 }
 
 /** The access token of somebody proven, with the refresh token of its session where there is one. */
-export type Mint = (proven: Proven, session: MintedSession | null, log: FastifyBaseLogger) => TokenAnswer
+export type Mint = (proven: Proven, login: MintedLogin, log: FastifyBaseLogger) => TokenAnswer
 
-/** The session of an access token, and the refresh token where one goes with it. */
-export type MintedSession = AccessGrant & Partial<SessionGrant>
+/** What an access token says of its login: its session, where there is one, and the refresh token that goes with it. */
+export type MintedLogin = Pick<AccessGrant, 'beganAt'> & Partial<SessionGrant>
 
 /**
  * The id of the user: the application's, else the provider's name and its subject.
@@ -128,14 +129,13 @@ export function userIdOf ({ identity, granted }: Proven): string {
 }
 
 export function createMint (issue: Issuer): Mint {
-  return (proven, session, log) => {
+  return (proven, { beganAt, sessionId, tokenId = randomUUID(), refreshToken }, log) => {
     const { identity: vouched, granted } = proven
-    const userId = userIdOf(proven)
+    const authentication = authenticationOf(vouched, beganAt)
     try {
-      if (session === null) return issue({ userId, granted, vouched, tokenId: randomUUID() })
-      const { sessionId, tokenId, refreshToken } = session
+      const grantee = { userId: userIdOf(proven), granted, vouched, authentication, tokenId }
       return {
-        ...issue({ userId, granted, vouched, sessionId, tokenId }),
+        ...issue(sessionId === undefined ? grantee : { ...grantee, sessionId }),
         ...(refreshToken !== undefined && { refresh_token: refreshToken })
       }
     } catch (thrown) {

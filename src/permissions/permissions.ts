@@ -57,7 +57,7 @@ export interface GrantedPermissions {
 /** RFC 7519, 4.1, the members that this package writes, and the one name that is no name. */
 export const reservedClaims: ReadonlySet<string> = new Set([
   'iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti',
-  'client_id', 'idp', 'idp_sub', 'level', 'permissions', 'sid',
+  'client_id', 'idp', 'idp_sub', 'level', 'permissions', 'sid', 'cnf', 'auth_time', 'acr', 'amr',
   '__proto__'
 ])
 

@@ -14,6 +14,8 @@ export interface AccessGrant {
   readonly sessionId: string
   /** Its `jti`: it says which refresh token came with it. */
   readonly tokenId: string
+  /** When the session's login began. Milliseconds. */
+  readonly beganAt: number
 }
 
 /** What a login or a refresh hands out beside the access token. */
@@ -127,7 +129,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
       async advance (userId) {
         const { version } = await write(ask, session, userId, used => used)
         // It came with no refresh token, so it does not show that one has arrived.
-        return { sessionId, tokenId: tokenIdFor(null, version) }
+        return { sessionId, tokenId: tokenIdFor(null, version), beganAt: session.createdAt }
       },
       end: async () => await ending.live(ask, session),
       postpone: () => {}
@@ -192,10 +194,11 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     return revocations.isEnded(id, userId) || (nextUserId !== userId && revocations.isEnded(id, nextUserId))
   }
 
-  function refreshable ({ id, secretId, version }: Session, counter: number): SessionGrant {
+  function refreshable ({ id, secretId, version, createdAt }: Session, counter: number): SessionGrant {
     return {
       sessionId: id,
       tokenId: tokenIdFor(counter, version),
+      beganAt: createdAt,
       refreshToken: tokens.make({ sessionId: id, counter, secretId })
     }
   }

@@ -6,6 +6,7 @@ import {
   type Permission,
   type UserLevel
 } from '../permissions/permissions.js'
+import { authenticationClaims, isText, isTime, type Authentication } from './authentication.js'
 
 /** The user whom an access token speaks of. Frozen, to its depth. Times are seconds since the epoch. */
 export interface User {
@@ -19,6 +20,11 @@ export interface User {
   readonly claims: Readonly<ExtraClaims>
   readonly tokenId: string
   readonly sessionId: string | null
+  /** When the user last logged in at the provider; null for a token that does not say. */
+  readonly authenticatedAt: number | null
+  /** How: the provider's `acr` and `amr` (OpenID Connect Core, 2). */
+  readonly acr: string | null
+  readonly amr: readonly string[]
   readonly issuedAt: number
   readonly expiresAt: number
 }
@@ -29,6 +35,7 @@ export interface Grantee {
   granted: GrantedPermissions
   /** Who vouched; absent for a token that the application issues itself. */
   vouched?: { provider: string, subject: string, clientId: string | null }
+  authentication?: Authentication
   sessionId?: string
   tokenId: string
 }
@@ -47,7 +54,7 @@ export const longestLifetime = 86400
 
 /** The claims of a new access token (RFC 9068, 2.2), at `now` in seconds. */
 export function writeClaims (
-  { userId, granted, vouched, sessionId, tokenId }: Grantee,
+  { userId, granted, vouched, authentication, sessionId, tokenId }: Grantee,
   rules: ClaimRules,
   now: number
 ): Record<string, unknown> {
@@ -62,6 +69,7 @@ export function writeClaims (
     ...(vouched !== undefined && { idp: vouched.provider }),
     ...(vouched !== undefined && userId !== `${vouched.provider}:${vouched.subject}` && { idp_sub: vouched.subject }),
     ...(sessionId !== undefined && { sid: sessionId }),
+    ...(authentication !== undefined && authenticationClaims(authentication)),
     level: granted.level,
     permissions: granted.permissions,
     ...granted.claims
@@ -85,6 +93,9 @@ export function readUser (payload: Record<string, unknown>, rules: ClaimRules, n
     idp,
     idp_sub: idpSubject,
     sid,
+    auth_time: authenticatedAt,
+    acr,
+    amr = noNames,
     level,
     permissions
   } = payload
@@ -95,22 +106,27 @@ export function readUser (payload: Record<string, unknown>, rules: ClaimRules, n
     !isText(clientId) ||
     !isTextOrAbsent(idp) ||
     !isTextOrAbsent(idpSubject) ||
-    !isTextOrAbsent(sid)
+    !isTextOrAbsent(sid) ||
+    !isTextOrAbsent(acr)
   ) { return null }
   if (!isTime(iat) || !isTime(exp) || iat > now + rules.tolerance || exp > Math.max(now, iat) + longestLifetime) {
     return null
   }
   if (nbf !== undefined && (!isTime(nbf) || nbf > now + rules.tolerance)) return null
-  if (!isUserLevel(level) || !isNames(permissions)) return null
+  if (authenticatedAt !== undefined && !isTime(authenticatedAt)) return null
+  if (!isUserLevel(level) || !isNames(permissions) || !isNames(amr)) return null
   return Object.freeze({
     id: sub,
     provider: idp ?? null,
     subject: subjectOf(sub, idp, idpSubject),
     level,
-    permissions: permissions.length === 0 ? noPermissions : Object.freeze(permissions),
+    permissions: permissions.length === 0 ? noNames : Object.freeze(permissions),
     claims: extraClaims(payload),
     tokenId: jti,
     sessionId: sid ?? null,
+    authenticatedAt: authenticatedAt ?? null,
+    acr: acr ?? null,
+    amr: amr.length === 0 ? noNames : Object.freeze(amr),
     issuedAt: iat,
     expiresAt: exp
   })
@@ -127,24 +143,16 @@ export function hasExpired (expiresAt: number, tolerance: number, now: number): 
   return now >= expiresAt + tolerance
 }
 
-function isText (value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
-}
-
 function isTextOrAbsent (value: unknown): value is string | undefined {
   return value === undefined || isText(value)
 }
 
-function isTime (value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0
-}
-
-function isNames (value: unknown): value is Permission[] {
+function isNames (value: unknown): value is readonly Permission[] {
   return Array.isArray(value) && value.every(isText)
 }
 
 // Most users have none: they share these.
-const noPermissions: readonly Permission[] = Object.freeze([])
+const noNames: readonly Permission[] = Object.freeze([])
 const noClaims: Readonly<ExtraClaims> = Object.freeze({})
 
 function extraClaims (payload: Record<string, unknown>): Readonly<ExtraClaims> {

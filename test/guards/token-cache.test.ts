@@ -24,6 +24,9 @@ function caller (id: string, more: object = {}): UserAuth {
     claims,
     tokenId: Buffer.from(randomUUID()).toString(),
     sessionId: null,
+    authenticatedAt: 0,
+    acr: null,
+    amr: noPermissions,
     issuedAt: 0,
     expiresAt: 1,
     ...members

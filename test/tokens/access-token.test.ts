@@ -27,7 +27,7 @@ for (const algorithm of algorithms) {
     })
 
     await t.test('has the claims of section 6 and no other', async t => {
-      const { iat = 0, exp, jti, ...others } = decodeJwt(token)
+      const { iat = 0, exp, jti, auth_time: loggedInAt, ...others } = decodeJwt(token)
       t.strictSame(others, {
         iss: issuer,
         aud: issuer,
@@ -38,6 +38,7 @@ for (const algorithm of algorithms) {
         permissions: []
       })
       t.equal(exp, iat + 3600)
+      t.type(loggedInAt, 'number')
       t.type(jti, 'string')
     })
 
@@ -139,6 +140,9 @@ t.test('a token that the application issues itself names no provider', async t =
     claims: { plan: 'gold' },
     tokenId: jti,
     sessionId: null,
+    authenticatedAt: null,
+    acr: null,
+    amr: [],
     issuedAt: iat,
     expiresAt: iat + 3600
   })
@@ -161,7 +165,11 @@ t.test('issue refuses', async t => {
     'idp_sub',
     'level',
     'permissions',
-    'sid'
+    'sid',
+    'cnf',
+    'auth_time',
+    'acr',
+    'amr'
   ]
   const rows: Array<[string, unknown]> = [
     ['nothing', undefined],

@@ -34,6 +34,9 @@ describe('request.auth', () => {
     expect<User['level']>().type.toBe<'authenticated' | 'admin'>()
     expect<User['provider']>().type.toBe<string | null>()
     expect<User['expiresAt']>().type.toBe<number>()
+    expect<User['authenticatedAt']>().type.toBe<number | null>()
+    expect<User['acr']>().type.toBe<string | null>()
+    expect<User['amr']>().type.toBe<readonly string[]>()
   })
 })
 
@@ -50,6 +53,10 @@ describe('guards', () => {
     expect(app.requireAnyPermission).type.not.toBeCallableWith(7)
     expect(app.requireUser).type.toBeCallableWith()
     expect(app.requireUser()).type.toBe<Guard>()
+    expect(app.requireRecentLogin).type.toBeCallableWith({ maxAge: 300 })
+    expect(app.requireRecentLogin).type.toBeCallableWith({ maxAge: 300, acr: ['urn:mfa'] })
+    expect(app.requireRecentLogin).type.not.toBeCallableWith({ acr: ['urn:mfa'] })
+    expect(app.requireRecentLogin).type.not.toBeCallableWith(300)
     expect<Level>().type.toBe<'everyone' | 'application' | 'authenticated' | 'admin'>()
   })
 
