@@ -24,10 +24,10 @@ export const longestToken = 8192
  * @throws errors.OptionInvalidError when no key can sign, or the token would be longer than 8 KiB
  */
 export function createIssuer (signatures: readonly Signatures[], rules: ClaimRules): Issuer {
-  const signing = signatures.find(({ key }) => key.signWith !== null)
+  const sign = signatures.find(({ sign }) => sign !== null)?.sign ?? null
   return grantee => {
-    if (signing === undefined) throw new errors.OptionInvalidError('keys holds none that can sign')
-    const token = signing.sign(writeClaims(grantee, rules, Math.floor(Date.now() / 1000)))
+    if (sign === null) throw new errors.OptionInvalidError('keys holds none that can sign')
+    const token = sign(writeClaims(grantee, rules, Math.floor(Date.now() / 1000)))
     if (token.length > longestToken) {
       throw new errors.OptionInvalidError(
         `the access token would be longer than ${longestToken} bytes: fewer permissions or claims`
