@@ -58,40 +58,90 @@ export interface Deadlines {
   readonly closing: AbortSignal
 }
 
-// A plain set of what to end: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20,
-// and a listener on each signal would cost more than all the rest.
+// A plain set of what runs: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20, and
+// a listener on each signal would cost more than all the rest.
 export function createDeadlines (): Deadlines {
-  const running = new Set<(reason: DeadlineExceeded) => void>()
+  const running = new Set<Run>()
   const closing = new AbortController()
+  let untimed: Run[] = []
 
   function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const controller = new AbortController()
-      const timer = setTimeout(() => end(new DeadlineExceeded(`not done within ${milliseconds} ms`)), milliseconds)
-      running.add(end)
-      if (closing.signal.aborted) end(new ServerClosing())
-      new Promise<T>(resolve => resolve(work(controller))).then(
-        answer => { forget(); resolve(answer) },
-        error => { forget(); reject(error) }
-      )
-
-      function end (reason: DeadlineExceeded): void {
-        forget()
-        reject(reason)
-        controller.abort(reason)
-      }
-
-      function forget (): void {
-        clearTimeout(timer)
-        running.delete(end)
+      const run = new Run(milliseconds, reject)
+      if (closing.signal.aborted) run.end(new ServerClosing())
+      else begin(run)
+      const fail = (error: unknown): void => { finish(run); reject(error) }
+      try {
+        Promise.resolve(work(run)).then(answer => { finish(run); resolve(answer) }, fail)
+      } catch (error) {
+        fail(error)
       }
     })
   }
 
+  // Most work asks nobody, and is done before the loop comes round: a timer for each would cost more than it.
+  function begin (run: Run): void {
+    running.add(run)
+    if (untimed.push(run) === 1) setImmediate(timeAll)
+  }
+
+  function timeAll (): void {
+    for (const run of untimed) if (running.has(run)) run.time(() => { finish(run) })
+    untimed = []
+  }
+
+  function finish (run: Run): void {
+    run.untime()
+    running.delete(run)
+  }
+
   function close (): void {
     closing.abort(new ServerClosing())
-    for (const end of running) end(new ServerClosing())
+    for (const run of running) {
+      finish(run)
+      run.end(new ServerClosing())
+    }
   }
 
   return { within, close, isClosed: () => closing.signal.aborted, closing: closing.signal }
+}
+
+/** Work that is under way. */
+class Run implements Deadline {
+  readonly #milliseconds: number
+  readonly #endsAt: number
+  readonly #reject: (reason: DeadlineExceeded) => void
+  #controller: AbortController | undefined
+  #reason: DeadlineExceeded | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (milliseconds: number, reject: (reason: DeadlineExceeded) => void) {
+    this.#milliseconds = milliseconds
+    this.#endsAt = performance.now() + milliseconds
+    this.#reject = reject
+  }
+
+  get signal (): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    return this.#controller.signal
+  }
+
+  time (passed: () => void): void {
+    const left = Math.max(1, this.#endsAt - performance.now())
+    this.#timer = setTimeout(() => {
+      passed()
+      this.end(new DeadlineExceeded(`not done within ${this.#milliseconds} ms`))
+    }, left)
+  }
+
+  untime (): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
+  }
+
+  end (reason: DeadlineExceeded): void {
+    this.#reason = reason
+    this.#reject(reason)
+    this.#controller?.abort(reason)
+  }
 }

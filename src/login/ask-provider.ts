@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { DeadlineExceeded, entersByItself, server, type Asking, type Deadlines } from '../deadline.js'
+import { DeadlineExceeded, entersByItself, server, type Asking, type Deadline, type Deadlines } from '../deadline.js'
 import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import type {
   AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider
@@ -82,11 +82,11 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
   return async (method, ask, { ip, log }) => {
     const { enter, leave } = places(ip)
     try {
-      if (!entersByItself(method)) enter()
+      const isOurs = entersByItself(method)
+      if (!isOurs) enter()
       const behind = { enter, closing: deadlines.closing }
-      // The signal as a member that a copy holds too, and made only when asked for: a known key needs none.
       return await deadlines.within(milliseconds, deadline =>
-        ask({ get signal () { return deadline.signal }, [server]: behind })
+        ask(isOurs ? new Context(deadline, behind) : copyable(deadline, behind))
       )
     } catch (thrown) {
       throw refusalOf(thrown, name, log)
@@ -94,6 +94,28 @@ export function createInquiry (name: string, { milliseconds, concurrency, deadli
       leave()
     }
   }
+}
+
+type Behind = Required<Asking>[typeof server]
+
+/** Whose signal is made only when it is asked for: a known key needs none. */
+class Context implements Asking {
+  readonly #deadline: Deadline
+  readonly [server]: Behind
+
+  constructor (deadline: Deadline, behind: Behind) {
+    this.#deadline = deadline
+    this[server] = behind
+  }
+
+  get signal (): AbortSignal {
+    return this.#deadline.signal
+  }
+}
+
+/** With the signal as a member that a copy holds too, for a provider that may hand one on. */
+function copyable (deadline: Deadline, behind: Behind): Asking {
+  return { get signal () { return deadline.signal }, [server]: behind }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import type { Deadlines } from '../deadline.js'
+import type { Deadline, Deadlines } from '../deadline.js'
 import { errors, legible } from '../errors.js'
 import type { Identity, ProviderTokens } from '../identity.js'
 import { readPermissions, type GrantedPermissions, type Permissions } from './permissions.js'
@@ -44,18 +44,35 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
     return check(answer, occasion.request.log)
   }
 
-  async function ask (identity: Identity, { request, reason, providerTokens }: LookupOccasion): Promise<unknown> {
+  async function ask (identity: Identity, occasion: LookupOccasion): Promise<unknown> {
     try {
-      return await deadlines.within(milliseconds, deadline => {
-        const context = { request, reason, get signal () { return deadline.signal }, providerTokens: null }
-        return lookup(
-          identity,
-          Object.defineProperty(context, 'providerTokens', { value: providerTokens, enumerable: false })
-        )
-      })
+      return await deadlines.within(milliseconds, deadline => lookup(identity, new Context(occasion, deadline)))
     } catch (thrown) {
-      throw failed(thrown, request.log)
+      throw failed(thrown, occasion.request.log)
     }
+  }
+}
+
+/** A class, as Node makes the signal when it is asked for, and as what is private no log shows. */
+class Context implements LookupContext {
+  readonly request: FastifyRequest
+  readonly reason: 'login' | 'refresh'
+  readonly #deadline: Deadline
+  readonly #providerTokens: ProviderTokens | null
+
+  constructor ({ request, reason, providerTokens }: LookupOccasion, deadline: Deadline) {
+    this.request = request
+    this.reason = reason
+    this.#deadline = deadline
+    this.#providerTokens = providerTokens
+  }
+
+  get signal (): AbortSignal {
+    return this.#deadline.signal
+  }
+
+  get providerTokens (): ProviderTokens | null {
+    return this.#providerTokens
   }
 }
 
