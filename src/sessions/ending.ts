@@ -128,7 +128,7 @@ export function createEnding (parts: EndingParts): Ending {
   }
 
   async function user (ask: Ask, userId: string, current?: RevocableToken): Promise<void> {
-    const at = revocations.next()
+    const at = revocations.next(userId)
     const entries = [revocation('user', userId, at)]
     const sessionId = current?.sessionId ?? null
     const isAhead = sessionId !== null && beganAt(sessionId) > at

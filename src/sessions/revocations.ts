@@ -30,13 +30,16 @@ export interface Revocations {
   isListed (sessionId: string): boolean
   /** Whether the session of this user is listed, or began before all of that user's had to end. */
   isEnded (sessionId: string, userId: string): boolean
-  /** Now, for a login that begins: later than each revocation of a user that this server has heard of. Milliseconds. */
+  /** Now, for a login that begins: later than this server heard of any revocation of a user. Milliseconds. */
   mark (): number
-  /** Now, for a revocation: not earlier than the mark of a login that has begun here. Milliseconds. */
-  next (): number
+  /**
+   * Now, for a revocation of the user: not earlier than the mark of a login that has begun here, or than a session
+   * that began after an earlier revocation. Milliseconds.
+   */
+  next (userId: string): number
   /** Whether the user was revoked after a login with this mark had begun. */
   isRevokedSince (userId: string, mark: number): boolean
-  /** The mark, or a later time, if older sessions of the user had to end to make room for this one. */
+  /** When a session of a login with this mark begins: later than all those of the user that had to end. */
   beginning (userId: string, mark: number): number
   /** Adds an entry, or the same one again. */
   add (revocation: Revocation): void
@@ -49,7 +52,7 @@ export interface Revocations {
 interface UserEntry {
   /** Sessions that began until then have ended. Milliseconds. */
   readonly begunUntil: number
-  /** When the user was revoked; 0 where it was not. Milliseconds. */
+  /** When the user was revoked, or this server heard of it if that is earlier; 0 where it was not. Milliseconds. */
   readonly revokedAt: number
   /** Tokens without a session that were issued until then are refused. Seconds. */
   readonly issuedUntil: number
@@ -117,10 +120,14 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     return lastMark
   }
 
+  function beginning (userId: string, mark: number): number {
+    return Math.max(mark, (users.get(userId)?.begunUntil ?? -1) + 1)
+  }
+
   function add ({ kind, id, at: told, expiresAt: toldExpiry }: Revocation): void {
     const now = Math.max(clock.now(), lastMark)
-    // A clock may be ahead as far as `skew`, and so are the sessions that its server began: logins go by the later time
-    // then. One that is further ahead must not refuse what comes later.
+    // A clock may be ahead as far as `skew`, and so are the sessions that its server began. One that is further ahead
+    // must not refuse what comes later.
     const at = told - now <= skew ? told : now
     const expiresAt = Math.min(Math.max(toldExpiry, at + tokenLifetime * 1000 + skew), now + revocationsKept)
     if (kind === 'token') tokens.set(id, expiresAt)
@@ -128,8 +135,11 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     if (kind === 'sessions') addUser(id, { begunUntil: at, revokedAt: 0, issuedUntil: 0, expiresAt })
     if (kind === 'user') {
       const issuedUntil = Math.floor(Math.max(at, clock.ownTime(at)) / 1000)
-      addUser(id, { begunUntil: at, revokedAt: at, issuedUntil, expiresAt })
-      lastRevoked = Math.max(lastRevoked, at)
+      // Logins here go by this server's clock: all that begin from now on come after it. By one that is ahead their
+      // marks would pass what servers in time revoke next.
+      const revokedAt = Math.min(at, now)
+      addUser(id, { begunUntil: at, revokedAt, issuedUntil, expiresAt })
+      lastRevoked = Math.max(lastRevoked, revokedAt)
     }
     if (size() > roomUntil) makeRoom()
     warn()
@@ -154,7 +164,7 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     for (const [id, { expiresAt }] of moved) if (expiresAt <= now) moved.delete(id)
     for (const [id, { expiresAt, begunUntil }] of users) {
       if (expiresAt > now) continue
-      leaving.users.set(id, begunUntil)
+      leaving.users.set(id, Math.max(begunUntil, leaving.users.get(id) ?? 0))
       users.delete(id)
     }
     if (floorExpiresAt <= now) floor = 0
@@ -206,9 +216,9 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     isListed,
     isEnded,
     mark,
-    next: () => notBefore(lastMark),
+    next: userId => beginning(userId, notBefore(lastMark)),
     isRevokedSince: (userId, mark) => (users.get(userId)?.revokedAt ?? -1) >= mark,
-    beginning: (userId, mark) => Math.max(mark, (users.get(userId)?.begunUntil ?? -1) + 1),
+    beginning,
     add,
     purge,
     leaving

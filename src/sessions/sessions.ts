@@ -96,7 +96,7 @@ export function createSessions (
   const revocations = createRevocations({ tokenLifetime, limit: revocationLimit, clock, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
   const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations })
-  const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, heard: ending.goOn })
+  const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, heard })
   const chain =
     createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow })
   let upkeep: NodeJS.Timeout | undefined
@@ -106,6 +106,12 @@ export function createSessions (
     upkeep = setInterval(() => { keepUp().catch(() => {}) }, upkeepInterval).unref()
     await clock.align(firstContact).catch(() => {})
     await feed.start(firstReading)
+  }
+
+  function heard (): void {
+    ending.goOn()
+    // The store was down when this server started.
+    if (!clock.isAligned()) clock.align().catch(() => {})
   }
 
   // An outage is reported by the feed, which asks far more often; the next round makes up for this one.

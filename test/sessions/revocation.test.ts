@@ -226,15 +226,44 @@ t.test('the list', async t => {
   t.test('tells which of a login and a revocation came first', async t => {
     const { list, setTime } = listOf(100)
     const before = list.mark()
-    list.add(entry('u', 'user', list.next()))
+    list.add(entry('u', 'user', list.next('u')))
     t.ok(list.isRevokedSince('u', before))
     const after = list.mark()
     t.notOk(list.isRevokedSince('u', after), 'in the same millisecond')
     setTime(at - 1000)
-    list.add(entry('u', 'user', list.next()))
+    list.add(entry('u', 'user', list.next('u')))
     t.ok(list.isRevokedSince('u', after), 'by a clock that was set back')
     list.add(entry('v', 'user', at + 3_600_000))
     t.notOk(list.isRevokedSince('v', list.mark()), 'by another server whose clock is ahead')
+  })
+
+  t.test('orders logins and revocations of servers whose clocks differ by up to a minute', async t => {
+    for (const ahead of [1, 50, 30_000, 60_000]) {
+      const { list, setTime } = listOf(100)
+      list.add(entry('u', 'user', at + ahead))
+      t.ok(list.isRevoked({ ...user, sessionId: sessionIdAt(at + ahead) }), 'the sessions of the server that is ahead')
+      setTime(at + 10)
+      const marks = { u: list.mark(), v: list.mark() }
+      t.notOk(list.isRevokedSince('u', marks.u), 'a login right after it is let in')
+      const began = list.beginning('u', marks.u)
+      t.notOk(list.isRevoked({ ...user, sessionId: sessionIdAt(began) }))
+      t.ok(began <= list.next('u'), 'and ends when the user is revoked once more here')
+      // By a server whose clock is right, and which has heard of the first.
+      list.add(entry('v', 'user', at + 20))
+      t.ok(list.isRevokedSince('v', marks.v), 'a login of somebody else that had begun')
+      t.ok(list.isRevoked({ ...user, id: 'v', sessionId: sessionIdAt(list.beginning('v', marks.v) - 1) }))
+    }
+  })
+
+  t.test('leaves the later of two times until which the sessions of a user have to end', async t => {
+    const { list, setTime } = listOf(100)
+    for (const time of [at, at - 1000]) {
+      list.add({ ...entry('u', 'user', time), expiresAt: 0 })
+      setTime(at + 120_001)
+      list.purge()
+      setTime(at)
+    }
+    t.strictSame([...list.leaving.users], [['u', at]])
   })
 })
 
