@@ -58,8 +58,18 @@ export type NoncePolicy = 'required' | 'if-present' | 'off'
 /** Whether an ID token may be used for more than one login. */
 export type ReplayPolicy = 'allow' | 'refuse'
 
+/** What a client wishes of the login at the provider (OpenID Connect Core, 3.1.2.1). */
+export interface AuthorizationHints {
+  /** Whom it expects to log in. */
+  loginHint?: string
+  /** Some of `login`, `consent`, `select_account`, separated by blanks; or `none`. */
+  prompt?: string
+  /** Seconds since the user last proved who it is. */
+  maxAge?: number
+}
+
 /** What a browser is sent to the provider with (RFC 6749, 4.1.1; RFC 7636; OpenID Connect Core, 3.1.2.1). */
-export interface AuthorizationRequest {
+export interface AuthorizationRequest extends AuthorizationHints {
   redirectUri: string
   state: string
   nonce: string
@@ -75,6 +85,8 @@ export interface AuthorizationAnswer {
   nonce: string
   /** The issuer that the answer names (RFC 9207), where it names one. */
   iss?: string
+  /** Seconds that were asked for. */
+  maxAge?: number
 }
 
 /** Somebody who may vouch for a user. The built-in providers and an application's own are of this one shape. */
@@ -92,6 +104,8 @@ export interface IdentityProvider {
   verify (grant: AuthorizationGrant, context: VerifyContext): Promise<VerifiedIdentity>
   /** Where a browser is sent to log in: with `redeem`, a provider that offers logins by redirect. */
   authorizationUrl? (request: AuthorizationRequest, context?: VerifyContext): string | Promise<string>
+  /** The provider answers browsers with a form that they post, and not with a query. */
+  readonly responseMode?: 'form_post'
   /** Redeems the code that the browser brought back, and verifies whom it speaks of. @throws as `verify` */
   redeem? (answer: AuthorizationAnswer, context: VerifyContext): Promise<VerifiedIdentity>
 }

@@ -72,7 +72,7 @@ export async function revokeAppleToken (endpoint: string, team: AppleTeam, token
  *
  * @see https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret
  */
-function secretOf ({ teamId, keyId, privateKey }: AppleTeam, clientId: string): string {
+export function secretOf ({ teamId, keyId, privateKey }: AppleTeam, clientId: string): string {
   const now = Math.floor(Date.now() / 1000)
   const claims = { iss: teamId, sub: clientId, aud: 'https://appleid.apple.com', iat: now, exp: now + 300 }
   const signed = [{ alg: 'ES256', kid: keyId }, claims].map(part => base64url(JSON.stringify(part))).join('.')

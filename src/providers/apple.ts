@@ -1,7 +1,8 @@
 import { errors } from '../errors.js'
 import type { IdentityProvider } from '../identity.js'
-import { list, open, text } from '../options/values.js'
-import { exchangeAppleCode, readPrivateKey, revokeAppleToken } from './apple-codes.js'
+import { list, open, refused, text } from '../options/values.js'
+import { exchangeAppleCode, readPrivateKey, revokeAppleToken, secretOf, type AppleTeam } from './apple-codes.js'
+import { isOpenid, readRedirect, type RedirectClient, type RedirectOptions } from './code-flow.js'
 import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
 
 export interface AppleOptions extends IdTokenOptions {
@@ -10,8 +11,16 @@ export interface AppleOptions extends IdTokenOptions {
   teamId?: string
   keyId?: string
   privateKey?: string
-  /** @default { jwks: 'https://appleid.apple.com/auth/keys', token: '…/auth/token', revoke: '…/auth/revoke' } */
-  endpoints?: { jwks?: string, token?: string, revoke?: string }
+  /**
+   * @default { jwks: 'https://appleid.apple.com/auth/keys', token: '…/auth/token', revoke: '…/auth/revoke', authorize:
+   * '…/auth/authorize' }
+   */
+  endpoints?: { jwks?: string, token?: string, revoke?: string, authorize?: string }
+  /**
+   * Logins by redirect, with the team's key; `clientId` is the Services ID, @default the first of `clientIds`.
+   * `scope` @default 'name email'
+   */
+  redirect?: Pick<RedirectOptions, 'clientId' | 'scope'>
 }
 
 export interface AppleProvider extends IdentityProvider {
@@ -23,7 +32,12 @@ export interface AppleProvider extends IdentityProvider {
 }
 
 const host = 'https://appleid.apple.com'
-const defaults = { jwks: `${host}/auth/keys`, token: `${host}/auth/token`, revoke: `${host}/auth/revoke` }
+const defaults = {
+  jwks: `${host}/auth/keys`,
+  token: `${host}/auth/token`,
+  revoke: `${host}/auth/revoke`,
+  authorize: `${host}/auth/authorize`
+}
 const keyOptions = ['teamId', 'keyId', 'privateKey'] as const
 
 /**
@@ -36,8 +50,8 @@ const keyOptions = ['teamId', 'keyId', 'privateKey'] as const
  * @see https://developer.apple.com/documentation/signinwithapple/verifying-a-user
  */
 export function apple (options: AppleOptions): AppleProvider {
-  const given = open(options, 'apple', ['clientIds', 'endpoints', ...keyOptions, ...idTokenOptions])
-  const { jwks, token, revoke } = given.read('endpoints', endpoints(defaults), defaults)
+  const given = open(options, 'apple', ['clientIds', 'endpoints', 'redirect', ...keyOptions, ...idTokenOptions])
+  const { jwks, token, revoke, authorize } = given.read('endpoints', endpoints(defaults), defaults)
   const clientIds = given.read('clientIds', list(text))
   const team = keyOptions.some(given.has)
     ? {
@@ -50,7 +64,8 @@ export function apple (options: AppleOptions): AppleProvider {
   const provider = defineProvider({
     ...readPolicies(given),
     idToken: { algorithms: ['RS256'], issuers: [host, 'https://account.apple.com'], clientIds, keys: jwks },
-    ...(team !== null && { code: (grant, context) => exchangeAppleCode(token, team, grant, context) })
+    ...(team !== null && { code: (grant, context) => exchangeAppleCode(token, team, grant, context) }),
+    redirect: given.read('redirect', (value, path) => readAppleRedirect(value, path, { authorize, token, team }), null)
   })
   return {
     ...provider,
@@ -59,4 +74,24 @@ export function apple (options: AppleOptions): AppleProvider {
       await revokeAppleToken(revoke, team, refreshToken)
     }
   }
+}
+
+function readAppleRedirect (
+  value: unknown,
+  path: string,
+  { authorize, token, team }: { authorize: string, token: string, team: AppleTeam | null }
+): RedirectClient | null {
+  if (team === null) throw refused(path, 'needs teamId, keyId and privateKey')
+  const server = {
+    issuer: host,
+    authorizationEndpoint: authorize,
+    tokenEndpoint: token,
+    // Apple demands it as soon as a name or an address is asked for.
+    responseMode: 'form_post'
+  } as const
+  const own = (clientId: string): string => secretOf(team, clientId)
+  const rules = { clientIds: team.clientIds, secret: { own }, scope: 'name email' }
+  const client = readRedirect(server, rules)(value, path)
+  // Apple's pages name the other scopes only. Without this one it would not be given the nonce.
+  return client && { ...client, scope: isOpenid(client.scope) ? client.scope : `openid ${client.scope}` }
 }

@@ -8,8 +8,8 @@ import { textOrNull } from './openid-claims.js'
 /** Where codes are exchanged, and how our client says who it is there (RFC 6749, 2.3). */
 export interface TokenClient {
   readonly clientId: string
-  /** None: a public client. */
-  readonly clientSecret?: string | null
+  /** None: a public client. Of a function, made for each call. */
+  readonly clientSecret?: string | (() => string) | null
   readonly tokenEndpoint: string
   /** How a secret is sent. @default 'post' */
   readonly secretIn?: 'basic' | 'post'
@@ -19,8 +19,11 @@ export interface TokenClient {
 
 /** A server of logins by redirect. */
 export interface AuthorizationServer extends Pick<TokenClient, 'tokenEndpoint' | 'secretIn' | 'readError'> {
-  readonly issuer: string
+  /** Not known of one that speaks for many issuers. */
+  readonly issuer: string | null
   readonly authorizationEndpoint: string
+  /** It answers browsers with a form that they post (OAuth 2.0 Form Post Response Mode). @default a query */
+  readonly responseMode?: 'form_post'
   /** RFC 9207: answers that name no issuer are then refused. */
   readonly namesIssuer?: boolean
 }
@@ -51,7 +54,7 @@ export interface RedirectOptions {
 /** What a provider says of its client: the secret is the app's own, must be given, or may be. */
 export interface RedirectRules {
   clientIds: readonly string[]
-  secret: { own: string } | 'required' | 'optional'
+  secret: { own: string | ((clientId: string) => string) } | 'required' | 'optional'
   /** @default 'openid email profile' */
   scope?: string
 }
@@ -71,9 +74,11 @@ export function requireRedirect (value: unknown, path: string): { scope: string 
 }
 
 function requireServer (value: unknown, path: string): void {
-  const names = ['issuer', 'authorizationEndpoint', 'tokenEndpoint', 'secretIn', 'readError', 'namesIssuer'] as const
+  const names = [
+    'issuer', 'authorizationEndpoint', 'tokenEndpoint', 'secretIn', 'readError', 'namesIssuer', 'responseMode'
+  ] as const
   const given = open(value, path, names)
-  given.read('issuer', text)
+  given.read('issuer', (issuer, path) => issuer === null ? null : text(issuer, path))
   for (const name of ['authorizationEndpoint', 'tokenEndpoint'] as const) given.read(name, endpointUrl)
 }
 
@@ -83,15 +88,20 @@ export function readRedirect (
 ): Reader<RedirectClient | null> {
   return (value, path) => {
     const isOwn = typeof secret === 'object'
-    const given = open<keyof RedirectOptions>(value, path, isOwn ? ['scope'] : ['clientId', 'clientSecret', 'scope'])
+    const names = isOwn ? ['clientId', 'scope'] as const : ['clientId', 'clientSecret', 'scope'] as const
+    const given = open<keyof RedirectOptions>(value, path, names)
     const clientId = given.read('clientId', text, clientIds[0])
     if (!clientIds.includes(clientId)) throw given.refuse('clientId', 'must be one of clientIds')
     const scope = given.read('scope', text, usual)
     if (!isOwn && !isOpenid(scope)) throw given.refuse('scope', 'must hold openid')
     const isPublic = secret === 'optional' && !given.has('clientSecret')
-    const clientSecret = isOwn ? secret.own : isPublic ? null : given.read('clientSecret', text)
+    const clientSecret = isOwn ? ownSecret(secret, clientId) : isPublic ? null : given.read('clientSecret', text)
     return { server, clientId, clientSecret, scope }
   }
+}
+
+function ownSecret ({ own }: { own: string | ((clientId: string) => string) }, clientId: string) {
+  return typeof own === 'function' ? () => own(clientId) : own
 }
 
 export async function serverOf ({ server }: RedirectClient, context: VerifyContext): Promise<AuthorizationServer> {
@@ -101,8 +111,8 @@ export async function serverOf ({ server }: RedirectClient, context: VerifyConte
 /** Where a browser is sent to log in. */
 export function authorizationUrl (
   { clientId, scope }: RedirectClient,
-  { authorizationEndpoint }: AuthorizationServer,
-  { redirectUri, state, codeChallenge, nonce }: AuthorizationRequest
+  { authorizationEndpoint, responseMode }: AuthorizationServer,
+  { redirectUri, state, codeChallenge, nonce, loginHint, prompt, maxAge }: AuthorizationRequest
 ): string {
   const url = new URL(authorizationEndpoint)
   const parameters = {
@@ -113,7 +123,11 @@ export function authorizationUrl (
     state,
     code_challenge: codeChallenge,
     code_challenge_method: 'S256',
-    ...(isOpenid(scope) && { nonce })
+    ...(isOpenid(scope) && { nonce }),
+    ...(responseMode !== undefined && { response_mode: responseMode }),
+    ...(loginHint !== undefined && { login_hint: loginHint }),
+    ...(prompt !== undefined && { prompt }),
+    ...(maxAge !== undefined && { max_age: String(maxAge) })
   }
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
   return url.href
@@ -126,7 +140,9 @@ export function isOpenid (scope: string): boolean {
 
 /** The state was compared where the browser came back; here the issuer is (RFC 9207, 2.4). */
 export function checkIssuer ({ issuer, namesIssuer }: AuthorizationServer, { iss }: AuthorizationAnswer): void {
-  if (iss === undefined ? namesIssuer === true : iss !== issuer) throw new errors.GrantRejectedError('iss')
+  if (iss === undefined ? namesIssuer === true : issuer !== null && iss !== issuer) {
+    throw new errors.GrantRejectedError('iss')
+  }
 }
 
 /**
@@ -164,9 +180,10 @@ export function basicAuthorization (clientId: string, clientSecret: string): str
 
 function authentication ({ clientId, clientSecret = null, secretIn }: TokenClient) {
   if (clientSecret === null) return { headers: {}, form: { client_id: clientId } }
+  const secret = typeof clientSecret === 'function' ? clientSecret() : clientSecret
   return secretIn === 'basic'
-    ? { headers: { authorization: basicAuthorization(clientId, clientSecret) }, form: {} }
-    : { headers: {}, form: { client_id: clientId, client_secret: clientSecret } }
+    ? { headers: { authorization: basicAuthorization(clientId, secret) }, form: {} }
+    : { headers: {}, form: { client_id: clientId, client_secret: secret } }
 }
 
 /**

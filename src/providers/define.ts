@@ -3,6 +3,7 @@ import { errors } from '../errors.js'
 import { requireDispatch } from '../http/client.js'
 import { asymmetricAlgorithms, createKeySet, type KeySet } from '../http/key-set.js'
 import type {
+  AuthorizationAnswer,
   AuthorizationGrant,
   GrantType,
   IdentityProvider,
@@ -256,12 +257,15 @@ function redirection (
   redirect: RedirectClient,
   rules: ResolvedRules | null,
   identify: Identify
-): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> {
+): Required<Pick<IdentityProvider, 'authorizationUrl' | 'redeem'>> & Pick<IdentityProvider, 'responseMode'> {
   // Whatever an app may do: this nonce is ours, as this server sent it.
   const ours = rules !== null && isOpenid(redirect.scope)
     ? { ...rules, clientIds: [redirect.clientId], nonceForms: ['raw'] as const }
     : null
+  const responseMode = typeof redirect.server === 'function' ? undefined : redirect.server.responseMode
   return {
+    ...(responseMode !== undefined && { responseMode }),
+
     async authorizationUrl (request, context = { signal: new AbortController().signal }) {
       return authorizationUrl(redirect, await serverOf(redirect, context), request)
     },
@@ -270,9 +274,21 @@ function redirection (
       const server = await serverOf(redirect, context)
       checkIssuer(server, answer)
       const tokens = await exchangeCode({ ...redirect, ...server }, { ...answer, token: answer.code }, context)
-      return await identify(tokens, ours, context, answer.nonce, 'required')
+      const identity = await identify(tokens, ours, context, answer.nonce, 'required')
+      requireRecent(identity, answer)
+      return identity
     }
   }
+}
+
+/** Seconds that the provider's clock may be ahead or behind. */
+const clockTolerance = 60
+
+/** OpenID Connect Core, 3.1.3.7, 13: a provider may have taken no notice of `max_age`. */
+function requireRecent ({ claims = {} }: VerifiedIdentity, { maxAge }: AuthorizationAnswer): void {
+  const { auth_time: authenticatedAt } = claims
+  if (maxAge === undefined || typeof authenticatedAt !== 'number') return
+  if (Date.now() / 1000 - authenticatedAt > maxAge + clockTolerance) throw new errors.GrantRejectedError('auth_time')
 }
 
 function takes (rules: ResolvedRules | null, type: GrantType): rules is ResolvedRules {

@@ -2,6 +2,7 @@ import { errors } from '../errors.js'
 import { isId, type IdentityProvider } from '../identity.js'
 import { list, open, refused, text, type Reader } from '../options/values.js'
 import type { JsonObject } from '../strict-json.js'
+import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
 import { defineProvider, endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './define.js'
 import { textOrNull, toBoolean, type StandardIdentity } from './openid-claims.js'
 
@@ -13,6 +14,8 @@ export interface MicrosoftOptions extends IdTokenOptions {
   tenants: readonly string[] | 'any'
   /** @default { authority: 'https://login.microsoftonline.com' } */
   endpoints?: { authority?: string }
+  /** Logins by redirect. `scope` @default 'openid email profile' */
+  redirect?: RedirectOptions & { clientSecret: string }
 }
 
 const defaults = { authority: 'https://login.microsoftonline.com' }
@@ -29,9 +32,11 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens#validate-the-issuer the key's issuer
  */
 export function microsoft (options: MicrosoftOptions): IdentityProvider {
-  const given = open(options, 'microsoft', ['clientIds', 'tenants', 'endpoints', ...idTokenOptions])
+  const given = open(options, 'microsoft', ['clientIds', 'tenants', 'endpoints', 'redirect', ...idTokenOptions])
   const tenants = given.read('tenants', readTenants)
   const authority = withoutSlash(given.read('endpoints', endpoints(defaults), defaults).authority)
+  const clientIds = given.read('clientIds', list(text))
+  const server = serverOf(authority, tenants)
   return defineProvider({
     ...readPolicies(given),
     idToken: {
@@ -41,12 +46,28 @@ export function microsoft (options: MicrosoftOptions): IdentityProvider {
         if (!isKnown) throw new errors.GrantRejectedError('tid')
         return `${authority}/${tid}/v2.0`
       },
-      clientIds: given.read('clientIds', list(text)),
+      clientIds,
       keys: `${authority}/common/discovery/v2.0/keys`,
       check,
       identity
-    }
+    },
+    redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'required' }), null)
   })
+}
+
+/**
+ * Users of one tenant log in at it, those of several at the address of all.
+ * @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow
+ */
+function serverOf (authority: string, tenants: readonly string[] | 'any'): AuthorizationServer {
+  const [only, another] = tenants === 'any' ? [] : tenants
+  const tenant = only !== undefined && another === undefined ? only : null
+  const base = `${authority}/${tenant ?? 'common'}/oauth2/v2.0`
+  return {
+    issuer: tenant === null ? null : `${authority}/${tenant}/v2.0`,
+    authorizationEndpoint: `${base}/authorize`,
+    tokenEndpoint: `${base}/token`
+  }
 }
 
 const readTenants: Reader<readonly string[] | 'any'> = (value, path) => {
