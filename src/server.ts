@@ -7,14 +7,19 @@ import { registerCors } from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
 import { createGuardMaker, createGuards, kOwnRoute, type Guards, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
+import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from './login/authorization-codes.js'
 import { createProviders } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
+import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
 import type { ResolvedOptions } from './options/options.js'
 import { createLookup } from './permissions/lookup.js'
 import { standardDialect, type Dialect } from './routes/standard-dialect.js'
+import { resourceMetadataOf } from './routes/well-known.js'
+import { requireOperations } from './sessions/session-options.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
+import type { SessionStore } from './sessions/store.js'
 import { memoryStore } from './sessions/stores/memory.js'
 import { createIssuer, type Issuer } from './tokens/issuer.js'
 import { registerSignatures } from './tokens/signatures.js'
@@ -33,18 +38,26 @@ export interface Server {
   readonly sessions: Sessions | null
   readonly singleUse: SingleUse
   readonly exchange: Exchange
+  /** The codes of logins by redirect. */
+  readonly codes: AuthorizationCodes
   /** Null without sessions, as `renew`. */
   readonly refresh: Refresh | null
   readonly renew: Renewal | null
   readonly dialect: Dialect
+  /** `WWW-Authenticate` where no credential was presented. */
+  readonly challenge: string
   /** `config` of the plugin's own routes. */
   readonly routeConfig: object
   /** Whether the server has begun to close. */
   isClosing (): boolean
 }
 
-/** Nonces and ID tokens that are remembered at most without a session store: beyond that logins are answered 503. */
+/**
+ * Nonces and ID tokens, and logins that wait for their code to come, that are held at most without a session store:
+ * beyond that logins are answered 503.
+ */
 const spentKeysInMemory = 1_000_000
+const keptLoginsInMemory = 10_000
 
 /** Without it `config.rateLimit` of a route is read by nobody. @throws errors.OptionInvalidError */
 function requireRateLimit (app: FastifyInstance): void {
@@ -70,7 +83,8 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   const issue = createIssuer(signatures, rules)
   const sessions = await openSessions(app, options)
 
-  const kinds = credentialKinds(options)
+  const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
+  const kinds = credentialKinds(options, resourceMetadata)
   const verify = createVerifier(signatures, rules)
   const authenticator = createAuthenticator({ kinds, verify, sessions, tolerance, cacheBytes: options.tokenCache })
   const makeGuard = createGuardMaker({ authenticator, kinds, turnAway: dialect.turnAway })
@@ -88,13 +102,36 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     issue,
     sessions,
     singleUse,
+    codes: createCodes(options, material, sessions),
     exchange: createExchange({ ...tools, providers, sessions, singleUse }),
     refresh: sessions === null ? null : createRefresh({ ...tools, sessions }),
     renew: sessions === null ? null : createRenewal({ ...tools, sessions }),
     dialect,
+    challenge: kinds.token.challenge(errors.CredentialMissingError.code) ?? 'Bearer',
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed
   })
+}
+
+function createCodes (
+  { clients, sessions: settings }: ResolvedOptions,
+  material: KeyMaterial,
+  sessions: Sessions | null
+): AuthorizationCodes {
+  if (clients.size > 0 && settings !== null) requireOperations(settings.store, ['keep', 'take'], 'clients')
+  return createAuthorizationCodes({
+    material,
+    seals: createSeals(material),
+    shelf: sessions ?? shelfOf(memoryStore({ limit: keptLoginsInMemory })),
+    endSession: async sessionId => await sessions?.revokeSession(sessionId)
+  })
+}
+
+function shelfOf (store: SessionStore): Shelf {
+  return {
+    keep: (key, value, milliseconds) => store.keep(key, value, Date.now() + milliseconds),
+    take: store.take
+  }
 }
 
 async function openSessions (app: FastifyInstance, options: ResolvedOptions): Promise<Sessions | null> {

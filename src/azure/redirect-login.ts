@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
+import { oneFlowCookie } from '../login/flow-cookies.js'
 import type { Exchange } from '../login/login.js'
 import { createOneTimeCodes, type OneTimeCodes } from '../login/one-time-codes.js'
-import { createFlowCookie } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
-import { browserRoute, queryOf, redirectLogin, sendPage, type Ending } from '../routes/redirect.js'
+import { browserRoute, queryOf, redirectLogin, sendPage, type Landing } from '../routes/redirect.js'
 import type { Server } from '../server.js'
 import { complete, readCompletion, restoreCompletion, type Completion } from './completion.js'
 import { emptyPage } from './completion-page.js'
@@ -17,37 +17,42 @@ interface Named { Params: { provider: string } }
 export function serviceDirectedLogin (scope: FastifyInstance, server: Server, destinations: Destinations): void {
   const { exchange, material, options: { issuer }, routeConfig } = server
   const address = `${issuer}${scope.prefix}`
-  const cookie = createFlowCookie(issuer)
+  const cookies = oneFlowCookie(issuer)
   const codes = createOneTimeCodes(createSeals(material))
-  const endingAt = (path: string) => endingOf({ exchange, codes, destinations, doneUrl: `${address}${path}` })
-  const v1 = redirectLogin(server, {
-    callbackOf: name => `${address}/login/${name}`,
-    cookie,
-    ending: endingAt('/login/done')
-  })
-  const v2 = redirectLogin(server, {
-    callbackOf: name => `${address}/.auth/login/${name}/callback`,
-    cookie,
-    ending: endingAt('/.auth/login/done')
-  })
-  const askedIn = (request: FastifyRequest) => readCompletion(queryOf(request), destinations)
+  const landingAt = (path: string) => landingOf({ exchange, codes, destinations, doneUrl: `${address}${path}` })
+  const [v1, v2] = [
+    redirectLogin(server, {
+      callbackOf: name => `${address}/login/${name}`,
+      cookies,
+      landing: landingAt('/login/done'),
+      ridesInState: () => false
+    }),
+    redirectLogin(server, {
+      callbackOf: name => `${address}/.auth/login/${name}/callback`,
+      cookies,
+      landing: landingAt('/.auth/login/done'),
+      ridesInState: () => false
+    })
+  ]
+  const departureOf = (request: FastifyRequest<Named>) =>
+    ({ provider: nameIn(request), asked: readCompletion(queryOf(request), destinations) })
 
   const route = browserRoute(scope, routeConfig)
   // The first generation has one path for both visits.
   scope.get<Named>('/login/:provider', route, (request, reply) => isAnswer(queryOf(request))
-    ? v1.comeBack(nameIn(request), request, reply)
-    : v1.begin(nameIn(request), askedIn(request), request, reply))
+    ? v1.comeBack(nameIn(request), queryOf(request), request, reply)
+    : v1.begin(departureOf(request), request, reply))
   scope.get<Named>('/.auth/login/:provider', route, (request, reply) =>
-    v2.begin(nameIn(request), askedIn(request), request, reply))
+    v2.begin(departureOf(request), request, reply))
   scope.get<Named>('/.auth/login/:provider/callback', route, (request, reply) =>
-    v2.comeBack(nameIn(request), request, reply))
+    v2.comeBack(nameIn(request), queryOf(request), request, reply))
   scope.get<Named>('/.auth/login/:provider/token', route, request => redeemCode(exchange, codes, request))
   for (const path of ['/login/done', '/.auth/login/done']) {
     scope.get(path, route, (_request, reply) => sendPage(emptyPage, reply))
   }
 }
 
-interface EndingParts {
+interface LandingParts {
   exchange: Exchange
   codes: OneTimeCodes
   destinations: Destinations
@@ -55,7 +60,7 @@ interface EndingParts {
   doneUrl: string
 }
 
-function endingOf ({ exchange, codes, destinations, doneUrl }: EndingParts): Ending<Completion> {
+function landingOf ({ exchange, codes, destinations, doneUrl }: LandingParts): Landing<Completion> {
   return {
     restore: value => restoreCompletion(value, destinations),
     async succeed (completion, verified, request, reply) {

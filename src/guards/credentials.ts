@@ -69,7 +69,7 @@ export interface TokenKind {
    * @throws errors.TokenInvalidError for a malformed `Authorization: Bearer`
    */
   read (presented: Presented, request: FastifyRequest): string | null
-  /** `WWW-Authenticate` of a refusal with this code. */
+  /** `WWW-Authenticate` of a refusal with this code; undefined for one that names no scheme. */
   challenge (code: string | undefined): string | undefined
 }
 
@@ -83,10 +83,11 @@ export interface CredentialOptions {
   masterKeys: KeyList
 }
 
-export function credentialKinds (options: CredentialOptions): CredentialKinds {
+/** @param resourceMetadata the address of this server's, where there are clients who look there (RFC 9728, 5.1) */
+export function credentialKinds (options: CredentialOptions, resourceMetadata: string | null): CredentialKinds {
   const { headers, tokenFrom, applicationKeys, masterKeys } = options
   return {
-    token: bearerToken(headers.token, tokenFrom),
+    token: bearerToken(headers.token, tokenFrom, resourceMetadata),
     keys: [
       keyKind(headers.applicationKey, 'application', applicationKeys),
       keyKind(headers.masterKey, 'master', masterKeys)
@@ -122,24 +123,30 @@ export function createHeaderReader (names: readonly string[]): (request: Fastify
 }
 
 // RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
-const challenges: ReadonlyMap<string | undefined, string> = new Map([
-  ['AUTH_ERR_CREDENTIAL_MISSING', 'Bearer'],
-  ['AUTH_ERR_REQUEST_INVALID', 'Bearer error="invalid_request"'],
-  ['AUTH_ERR_TOKEN_INVALID', 'Bearer error="invalid_token"'],
-  ['AUTH_ERR_TOKEN_EXPIRED', 'Bearer error="invalid_token"'],
-  ['AUTH_ERR_TOKEN_REVOKED', 'Bearer error="invalid_token"'],
+const challenges: ReadonlyMap<string | undefined, readonly string[]> = new Map([
+  ['AUTH_ERR_CREDENTIAL_MISSING', []],
+  ['AUTH_ERR_REQUEST_INVALID', ['error="invalid_request"']],
+  ['AUTH_ERR_TOKEN_INVALID', ['error="invalid_token"']],
+  ['AUTH_ERR_TOKEN_EXPIRED', ['error="invalid_token"']],
+  ['AUTH_ERR_TOKEN_REVOKED', ['error="invalid_token"']],
   // RFC 9470, 3. What would do comes after it, for each guard.
-  ['AUTH_ERR_LOGIN_REQUIRED', 'Bearer error="insufficient_user_authentication"'],
-  ['AUTH_ERR_LEVEL_INSUFFICIENT', 'Bearer error="insufficient_scope"'],
-  ['AUTH_ERR_PERMISSION_MISSING', 'Bearer error="insufficient_scope"']
+  ['AUTH_ERR_LOGIN_REQUIRED', ['error="insufficient_user_authentication"']],
+  ['AUTH_ERR_LEVEL_INSUFFICIENT', ['error="insufficient_scope"']],
+  ['AUTH_ERR_PERMISSION_MISSING', ['error="insufficient_scope"']]
 ])
 
 /** An access token, as `Authorization: Bearer`, in a header of its own, or wherever the application carries it. */
-function bearerToken (header: string, tokenFrom: TokenFrom | null): TokenKind {
+function bearerToken (header: string, tokenFrom: TokenFrom | null, resourceMetadata: string | null): TokenKind {
+  const metadata = resourceMetadata === null ? [] : [`resource_metadata="${resourceMetadata}"`]
   return {
     headers: ['authorization', header],
     read: tokenFrom === null ? inHeaders : (presented, request) => inHeaders(presented) ?? carried(tokenFrom(request)),
-    challenge: code => challenges.get(code)
+    challenge (code) {
+      const error = challenges.get(code)
+      if (error === undefined) return undefined
+      const parameters = [...error, ...metadata].join(', ')
+      return parameters === '' ? 'Bearer' : `Bearer ${parameters}`
+    }
   }
 }
 

@@ -6,9 +6,9 @@ import type { GuardedLookup } from '../permissions/lookup.js'
 import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
-import type { SpentKey } from '../sessions/store.js'
 import { authenticationOf } from '../tokens/authentication.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
+import type { Redemption } from './authorization-codes.js'
 import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
 import type { SingleUse } from './single-use.js'
 import type { Verified } from './verified-identity.js'
@@ -21,6 +21,13 @@ export interface Vouched extends Verified { mark: number }
 
 /** Somebody proven, and when the login began. */
 export interface ProvenLogin extends Proven { mark: number }
+
+/** How a login ends: what it uses up, and for which OAuth client its tokens are. */
+interface Conclusion {
+  clientId?: string | undefined
+  /** The last step that may refuse it. @param sessionId that it began */
+  conclude (sessionId: string | null): Promise<void>
+}
 
 export interface ExchangeParts {
   providers: ReadonlyMap<string, ExchangeProvider>
@@ -41,6 +48,8 @@ export interface Exchange {
   redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Vouched>
   /** Asks what an identity may do here. */
   admit (vouched: Vouched, request: FastifyRequest): Promise<ProvenLogin>
+  /** The login that an authorization code of ours stands for, by a client of ours. */
+  redeemed (redemption: Redemption, clientId: string, request: FastifyRequest): Promise<TokenAnswer>
   /** Answers with an access token. */
   issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer>
 }
@@ -61,7 +70,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     const mark = begun()
     const proven = await admit({ ...await provider.verify(grant, request), mark }, request)
     const token = singleUse.tokenKeys(provider, grant, proven.identity)
-    return await begin(proven, request.log, [...nonce, ...token])
+    return await begin(proven, request.log, { conclude: () => singleUse.spend([...nonce, ...token]) })
   }
 
   async function redeem (
@@ -91,13 +100,13 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
   async function begin (
     proven: ProvenLogin,
     log: FastifyBaseLogger,
-    usedUp: readonly SpentKey[]
+    { clientId, conclude }: Conclusion
   ): Promise<TokenAnswer> {
     const userId = userIdOf(proven)
-    const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark)
+    const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark, clientId)
     try {
-      const answer = mint(proven, session ?? { beganAt: proven.mark }, log)
-      await singleUse.spend(usedUp)
+      const answer = mint(proven, session ?? { beganAt: proven.mark, clientId }, log)
+      await conclude(session?.sessionId ?? null)
       // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
       sessions?.confirm(userId, proven.mark)
@@ -109,14 +118,26 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     }
   }
 
-  return { provider, login, redeem, admit, issue: (proven, request) => begin(proven, request.log, []) }
+  async function redeemed (
+    { vouched, conclude }: Redemption,
+    clientId: string,
+    request: FastifyRequest
+  ): Promise<TokenAnswer> {
+    return await begin(await admit(vouched, request), request.log, { clientId, conclude })
+  }
+
+  async function issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer> {
+    return await begin(proven, request.log, { conclude: async () => {} })
+  }
+
+  return { provider, login, redeem, admit, redeemed, issue }
 }
 
 /** The access token of somebody proven, with the refresh token of its session where there is one. */
 export type Mint = (proven: Proven, login: MintedLogin, log: FastifyBaseLogger) => TokenAnswer
 
 /** What an access token says of its login: its session, where there is one, and the refresh token that goes with it. */
-export type MintedLogin = Pick<AccessGrant, 'beganAt'> & Partial<SessionGrant>
+export type MintedLogin = Pick<AccessGrant, 'beganAt' | 'clientId'> & Partial<SessionGrant>
 
 /**
  * The id of the user: the application's, else the provider's name and its subject.
@@ -129,9 +150,10 @@ export function userIdOf ({ identity, granted }: Proven): string {
 }
 
 export function createMint (issue: Issuer): Mint {
-  return (proven, { beganAt, sessionId, tokenId = randomUUID(), refreshToken }, log) => {
-    const { identity: vouched, granted } = proven
-    const authentication = authenticationOf(vouched, beganAt)
+  return (proven, { beganAt, clientId, sessionId, tokenId = randomUUID(), refreshToken }, log) => {
+    const { identity, granted } = proven
+    const vouched = clientId === undefined ? identity : { ...identity, clientId }
+    const authentication = authenticationOf(identity, beganAt)
     try {
       const grantee = { userId: userIdOf(proven), granted, vouched, authentication, tokenId }
       return {

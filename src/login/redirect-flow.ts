@@ -1,18 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { errors, TokenExchangeError } from '../errors.js'
-import type { AuthorizationAnswer, AuthorizationRequest } from '../identity.js'
+import type { AuthorizationAnswer, AuthorizationHints, AuthorizationRequest } from '../identity.js'
 import type { Seals } from './seals.js'
 
 /** Seconds that a browser may take for its login. */
-const lifetime = 600
+export const flowLifetime = 600
 
 /** The address of this server to which a provider sends browsers back. */
 export interface Callback { provider: string, redirectUri: string }
 
-export interface FlowStart extends Callback {
+export interface FlowStart extends Callback, AuthorizationHints {
   /** What the browser asked for, as JSON can say it: the end needs it. */
   asked: unknown
   nonce: string
+  /** Whether the flow can do without a cookie: it is then part of the state, too. */
+  ridesInState: boolean
 }
 
 /** A login by redirect on its way: where the browser goes, and what it keeps until it is back. */
@@ -28,27 +30,44 @@ export interface ReturnedFlow {
 /** Logins by redirect. Nothing is stored here: what the end needs is sealed, and the browser that began keeps it. */
 export interface RedirectFlows {
   begin (start: FlowStart): Promise<BegunFlow>
-  /** @throws errors.GrantRejectedError unless this browser began this flow, for this address, and not too long ago */
-  resume (sealed: string | null, at: Callback, parameters: URLSearchParams): Promise<ReturnedFlow>
+  /**
+   * @param kept what the browser has kept; null where it has lost its cookie, which not every flow needs
+   * @throws errors.GrantRejectedError unless this browser began this flow, for this address, and not too long ago
+   */
+  resume (kept: string | null, at: Callback, parameters: URLSearchParams): Promise<ReturnedFlow>
 }
 
 export function createRedirectFlows (seals: Seals): RedirectFlows {
-  async function begin ({ provider, redirectUri, asked, nonce }: FlowStart): Promise<BegunFlow> {
+  async function begin (start: FlowStart): Promise<BegunFlow> {
+    const { provider, redirectUri, asked, nonce, ridesInState, loginHint, prompt, maxAge } = start
     const [state, codeVerifier] = [random(), random()]
-    const content = { provider, redirectUri, state, codeVerifier, nonce, asked }
-    const sealed = await seals.seal('login-flow', content, lifetime)
+    const content = { provider, redirectUri, state, codeVerifier, nonce, asked, ridesInState, maxAge }
+    const sealed = await seals.seal('login-flow', content, flowLifetime)
     // RFC 7636, 4.2.
     const codeChallenge = createHash('sha256').update(codeVerifier).digest('base64url')
-    return { request: { redirectUri, state, nonce, codeChallenge }, sealed }
+    return {
+      request: {
+        redirectUri,
+        state: ridesInState ? `${state}.${sealed}` : state,
+        nonce,
+        codeChallenge,
+        ...hintsOf({ loginHint, prompt, maxAge })
+      },
+      sealed
+    }
   }
 
-  async function resume (sealed: string | null, at: Callback, parameters: URLSearchParams): Promise<ReturnedFlow> {
-    if (sealed === null) throw new errors.GrantRejectedError('no login was begun in this browser')
+  async function resume (kept: string | null, at: Callback, parameters: URLSearchParams): Promise<ReturnedFlow> {
+    const [state = '', ridden = ''] = splitAt('.', once(parameters, 'state'))
+    const sealed = kept ?? ridden
+    if (sealed === '') throw new errors.GrantRejectedError('no login was begun in this browser')
     const { asked, ...flow } = await seals.open('login-flow', sealed)
+    // A cookie that is demanded cannot be replaced by what came in the address.
+    if (kept === null && flow.ridesInState !== true) throw new errors.GrantRejectedError('the cookie is missing')
     if (flow.provider !== at.provider || flow.redirectUri !== at.redirectUri) {
       throw new errors.GrantRejectedError('the login was begun elsewhere')
     }
-    if (once(parameters, 'state') !== flow.state) throw new errors.GrantRejectedError('the state is another')
+    if (state !== flow.state) throw new errors.GrantRejectedError('the state is another')
     return { asked, answer: () => readAnswer(parameters, at.redirectUri, flow) }
   }
 
@@ -59,19 +78,41 @@ function random (): string {
   return randomBytes(32).toString('base64url')
 }
 
+function hintsOf (hints: { [name in keyof AuthorizationHints]: AuthorizationHints[name] | undefined }) {
+  const { loginHint, prompt, maxAge } = hints
+  return {
+    ...(loginHint !== undefined && { loginHint }),
+    ...(prompt !== undefined && { prompt }),
+    ...(maxAge !== undefined && { maxAge })
+  }
+}
+
+/** The text before a mark and the one after it. */
+function splitAt (mark: string, text: string): readonly [string, string] {
+  const place = text.indexOf(mark)
+  return place === -1 ? [text, ''] : [text.slice(0, place), text.slice(place + 1)]
+}
+
 /** RFC 6749, 4.1.2. Which issuer answered is compared by the provider, who knows its own. */
 function readAnswer (
   parameters: URLSearchParams,
   redirectUri: string,
-  { codeVerifier, nonce }: Readonly<Record<string, unknown>>
+  { codeVerifier, nonce, maxAge }: Readonly<Record<string, unknown>>
 ): AuthorizationAnswer {
   const [code, iss] = [once(parameters, 'code'), once(parameters, 'iss')]
   const error = once(parameters, 'error')
-  if (error !== '') throw providerRefusal(error)
+  if (error !== '') throw new ProviderRefusal(error)
   if (code === '' || typeof codeVerifier !== 'string' || typeof nonce !== 'string') {
     throw new errors.GrantRejectedError('the answer holds no code')
   }
-  return { code, redirectUri, codeVerifier, nonce, ...(iss !== '' && { iss }) }
+  return {
+    code,
+    redirectUri,
+    codeVerifier,
+    nonce,
+    ...(iss !== '' && { iss }),
+    ...(typeof maxAge === 'number' && { maxAge })
+  }
 }
 
 /** RFC 6749, 3.1: a parameter stands once, and without a value counts as absent. */
@@ -81,33 +122,14 @@ function once (parameters: URLSearchParams, name: string): string {
   return value
 }
 
-/** The provider's own no. Only a word of the protocol (RFC 6749, 4.1.2.1) is repeated. */
-function providerRefusal (error: string): Error {
-  const word = /^[a-z_]{1,40}$/.test(error) ? `: ${error}` : ''
-  return new TokenExchangeError(errors.GrantRejectedError.code, 401, `The login was refused${word}`)
-}
+/** The provider's own no, or that of the user there. */
+export class ProviderRefusal extends TokenExchangeError {
+  /** As the provider says it (RFC 6749, 4.1.2.1), where that is a word of a protocol; else empty. */
+  readonly word: string
 
-/** The cookie that binds a login by redirect to the browser that began it. */
-export interface FlowCookie {
-  /** `Set-Cookie` that keeps the flow. */
-  keep (sealed: string): string
-  /** `Set-Cookie` that ends it. */
-  readonly end: string
-  /** The flow in a `Cookie` header; null where there is none, or two. */
-  read (header: string | undefined): string | null
-}
-
-/** RFC 6265bis, 4.1.3.2: with the prefix no other host can plant one. It needs `Secure`, which loopback has not. */
-export function createFlowCookie (issuer: string): FlowCookie {
-  const isSecure = issuer.startsWith('https:')
-  const name = isSecure ? '__Host-login' : 'login'
-  const attributes = `Path=/; HttpOnly; SameSite=Lax${isSecure ? '; Secure' : ''}`
-  return {
-    keep: sealed => `${name}=${sealed}; Max-Age=${lifetime}; ${attributes}`,
-    end: `${name}=; Max-Age=0; ${attributes}`,
-    read (header = '') {
-      const [found, another] = header.split(';').map(pair => pair.trim()).filter(pair => pair.startsWith(`${name}=`))
-      return found === undefined || another !== undefined ? null : found.slice(name.length + 1)
-    }
+  constructor (error: string) {
+    const word = /^[a-z_]{1,40}$/.test(error) ? error : ''
+    super(errors.GrantRejectedError.code, 401, `The login was refused${word && `: ${word}`}`)
+    this.word = word
   }
 }

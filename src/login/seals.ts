@@ -4,7 +4,7 @@ import type { KeyMaterial } from '../key-material.js'
 import { isObject } from '../strict-json.js'
 
 /** What is sealed for one use opens for no other. */
-export type Use = 'login-flow' | 'login-code'
+export type Use = 'login-flow' | 'login-code' | 'kept-login' | 'form-answer'
 
 /** Values that travel through a browser, which can neither read nor change them: servers with the same keys can. */
 export interface Seals {

@@ -5,6 +5,7 @@ import {
 } from '../guards/credentials.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
 import type { IdentityProvider } from '../identity.js'
+import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
 import { levels, type Level } from '../permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
@@ -12,7 +13,7 @@ import { longestLifetime } from '../tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from '../tokens/keys.js'
 import { readLogging, type RouteLogging } from './logging.js'
 import {
-  callback, dictionary, integer, isObject, object, oneOf, open, pathPrefix, publicUrl, refused, text
+  callback, dictionary, integer, isObject, object, oneOf, open, pathPrefix, publicUrl, refused, text, type Given
 } from './values.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless a name says otherwise. */
@@ -53,6 +54,11 @@ export interface TokenExchangeOptions {
   sessions?: SessionOptions
   /** Registers @fastify/cors for these browser origins. @default none */
   cors?: CorsOptions
+  /**
+   * Public OAuth clients by their id (`[A-Za-z0-9._~-]+`): web pages, desktop programs, apps that log in by redirect
+   * (RFC 6749, 7636, 8252). Needs a provider with `redirect`. @default none
+   */
+  clients?: Readonly<Record<string, ClientOptions>>
   /** Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false */
   azureMobileServices?: boolean | AzureMobileServicesOptions
   /** Milliseconds for all calls of one verification. @default 5000 */
@@ -83,6 +89,7 @@ export interface ResolvedOptions {
   readonly defaultLevel: Level | null
   readonly sessions: ResolvedSessionOptions | null
   readonly cors: CorsOptions | null
+  readonly clients: Clients
   readonly azureMobileServices: Destinations | null
   readonly providerTimeout: number
   readonly lookupTimeout: number
@@ -94,7 +101,7 @@ export interface ResolvedOptions {
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
   'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors',
-  'azureMobileServices',
+  'clients', 'azureMobileServices',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
@@ -117,6 +124,12 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     throw given.refuse('keys', 'holds none that can sign, and there are providers')
   }
   const cors = given.read<CorsOptions | null>('cors', readCors, null)
+  const azureMobileServices = readAzureMobileServices(given, {
+    corsOrigins: cors?.origins ?? [],
+    providers: providers.keys()
+  })
+  const clients = given.read('clients', readClients, new Map())
+  requireBothSides(given, { clients, providers, hasDialect: azureMobileServices !== null })
   return Object.freeze({
     issuer,
     audience: given.read('audience', text, issuer),
@@ -134,15 +147,28 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     defaultLevel: given.read<Level | null>('defaultLevel', oneOf(...levels), null),
     sessions: given.has('sessions') ? given.read('sessions', value => resolveSessionOptions(value, material)) : null,
     cors,
-    azureMobileServices: readAzureMobileServices(given, {
-      corsOrigins: cors?.origins ?? [],
-      providers: providers.keys()
-    }),
+    clients,
+    azureMobileServices,
     providerTimeout: given.read('providerTimeout', milliseconds, 5000),
     lookupTimeout: given.read('lookupTimeout', milliseconds, 5000),
     concurrency: given.read('concurrency', integer(1, 100_000), 64),
     logging: readLogging(given)
   })
+}
+
+/** A login by redirect has two sides: who asks for it, and where the browser is sent. One alone would do nothing. */
+function requireBothSides (
+  given: Given<'clients' | 'providers'>,
+  { clients, providers, hasDialect }:
+  { clients: Clients, providers: ReadonlyMap<string, IdentityProvider>, hasDialect: boolean }
+): void {
+  const redirecting = [...providers].find(([, { authorizationUrl }]) => authorizationUrl !== undefined)
+  if (clients.size > 0 && redirecting === undefined) {
+    throw given.refuse('clients', 'need a provider that they can log in at by redirect: give one of them redirect')
+  }
+  if (redirecting !== undefined && clients.size === 0 && !hasDialect) {
+    throw given.refuse('providers', `.${redirecting[0]} has redirect, which needs clients (or azureMobileServices)`)
+  }
 }
 
 /** Fastify's default `maxParamLength`: it answers 404 to a longer segment of a path before any route sees it. */
@@ -158,6 +184,7 @@ function readProvider (value: unknown, path: string, name: string): IdentityProv
   policies.read('nonce', oneOf('required', 'if-present', 'off'), 'if-present')
   policies.read('replay', oneOf('allow', 'refuse'), 'allow')
   const { authorizationUrl, redeem } = value
+  open({ responseMode: value.responseMode }, path, ['responseMode']).read('responseMode', oneOf('form_post'), null)
   const isWhole = typeof authorizationUrl === typeof redeem && ['undefined', 'function'].includes(typeof redeem)
   if (!isWhole) throw refused(path, 'must have both authorizationUrl () {} and redeem () {}, or neither')
   return value

@@ -2,24 +2,33 @@ import type { FastifyInstance } from 'fastify'
 import { retryAfter } from '../guards/guards.js'
 import { applyLogging } from '../options/logging.js'
 import type { Server } from '../server.js'
+import { authorizeRoutes } from './authorize.js'
 import { parseBodiesStrictly } from './bodies.js'
 import { nonceRoute } from './login.js'
 import { revokeRoute, sessionRoutes } from './sessions.js'
+import { followErrorHandler } from './standard-dialect.js'
 import { answerOAuthErrors, tokenRoute } from './token.js'
 import { wellKnownRoutes } from './well-known.js'
 
 /** Puts the plugin's own routes into the application: those of its options, below its prefix. */
 export async function mountRoutes (app: FastifyInstance, server: Server): Promise<void> {
-  const { dialect, options: { prefix, providers } } = server
+  const { dialect, options: { clients, prefix, providers } } = server
   await app.register(async scope => { wellKnownRoutes(scope, server) })
   await app.register(async scope => {
     prepareOwnScope(scope, server)
     await scope.register(async oauth => { oauthRoutes(oauth, server) })
+    if (clients.size > 0) await scope.register(async browsers => { browserRoutes(browsers, app, server) })
     dialect.renderErrors(scope, app)
     await dialect.routes(scope, server)
     sessionRoutes(scope, server)
     if (providers.size > 0) nonceRoute(scope, server)
   }, { prefix })
+}
+
+// Errors as Fastify has them, whatever the dialect of the other routes.
+function browserRoutes (scope: FastifyInstance, app: FastifyInstance, server: Server): void {
+  followErrorHandler(scope, app)
+  authorizeRoutes(scope, server)
 }
 
 function oauthRoutes (scope: FastifyInstance, server: Server): void {
@@ -32,7 +41,7 @@ function oauthRoutes (scope: FastifyInstance, server: Server): void {
  * Makes a scope fit for the plugin's own routes: strict bodies, answers that nobody caches, and `Retry-After` with each
  * outage. As hooks of `onSend` they hold for errors too, whatever error handler of the application has rendered them.
  */
-function prepareOwnScope (scope: FastifyInstance, { options, isClosing }: Server): void {
+function prepareOwnScope (scope: FastifyInstance, { options, challenge, isClosing }: Server): void {
   scope.addHook('onRoute', route => applyLogging(route, options.logging))
   parseBodiesStrictly(scope)
   scope.setReplySerializer(payload => JSON.stringify(payload))
@@ -46,7 +55,7 @@ function prepareOwnScope (scope: FastifyInstance, { options, isClosing }: Server
     // close() waits for a kept-alive connection until it has idled for 72 s, Fastify's keepAliveTimeout.
     if (isClosing() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
     // RFC 9110, 15.5.2: a 401 names a scheme. No access token was presented here, so no error code (RFC 6750, 3.1).
-    if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer')
+    if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challenge)
     if (reply.statusCode === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
     done()
   })

@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
 import { codeOf, errors } from '../errors.js'
+import type { AuthorizationHints } from '../identity.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
+import type { FlowCookies } from '../login/flow-cookies.js'
 import type { Exchange, Vouched } from '../login/login.js'
-import { createRedirectFlows, type FlowCookie } from '../login/redirect-flow.js'
+import { createRedirectFlows } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
 import type { Server } from '../server.js'
 
-/** How one kind of login by redirect ends. The way there is the same for all. */
-export interface Ending<Asked> {
+/** Where one kind of login by redirect lands. The way there is the same for all. */
+export interface Landing<Asked> {
   /** What was asked for at the start, as it came back with the browser. */
   restore (value: unknown): Asked
   /** Answers a browser whose user the provider has vouched for. */
@@ -20,48 +22,65 @@ export interface Ending<Asked> {
 export interface Way<Asked> {
   /** The public address to which a provider sends browsers back. */
   callbackOf (provider: string): string
-  cookie: FlowCookie
-  ending: Ending<Asked>
+  cookies: FlowCookies
+  landing: Landing<Asked>
+  /** Whether a browser may come back without its cookie. */
+  ridesInState (asked: Asked): boolean
+}
+
+/** What a browser is sent to a provider for. */
+export interface Departure<Asked> extends AuthorizationHints {
+  provider: string
+  /** What JSON can say. */
+  asked: Asked
 }
 
 /** The two visits of a browser: it is sent to the provider, and it comes back. */
 export interface RedirectLogin<Asked> {
-  /** @param asked what JSON can say. @throws errors.ProviderUnknownError */
-  begin (provider: string, asked: Asked, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
   /** @throws errors.ProviderUnknownError */
-  comeBack (provider: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  begin (departure: Departure<Asked>, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  /** @param answer the provider's parameters. @throws errors.ProviderUnknownError */
+  comeBack (
+    provider: string,
+    answer: URLSearchParams,
+    request: FastifyRequest,
+    reply: FastifyReply
+  ): Promise<FastifyReply>
 }
 
 export function redirectLogin<Asked> (
   { exchange, singleUse, material }: Server,
-  { callbackOf, cookie, ending }: Way<Asked>
+  { callbackOf, cookies, landing, ridesInState }: Way<Asked>
 ): RedirectLogin<Asked> {
   const flows = createRedirectFlows(createSeals(material))
   return {
-    async begin (name, asked, request, reply) {
+    async begin ({ provider: name, asked, ...hints }, request, reply) {
       const { redirection } = redirecting(exchange, name)
       try {
+        const at = { provider: name, redirectUri: callbackOf(name) }
         const { nonce } = singleUse.issueNonce()
-        const flow = await flows.begin({ provider: name, redirectUri: callbackOf(name), asked, nonce })
+        const flow = await flows.begin({ ...at, ...hints, asked, nonce, ridesInState: ridesInState(asked) })
         const location = await redirection.authorizationUrl(flow.request, request)
-        return reply.header('set-cookie', cookie.keep(flow.sealed)).redirect(location, 302)
+        return reply.header('set-cookie', cookies.keep(flow.request.state, flow.sealed)).redirect(location, 302)
       } catch (thrown) {
-        return ending.fail(asked, logged(thrown, request), reply)
+        return landing.fail(asked, logged(thrown, request), reply)
       }
     },
 
-    async comeBack (name, request, reply) {
+    async comeBack (name, answer, request, reply) {
       const provider = redirecting(exchange, name)
-      reply.header('set-cookie', cookie.end)
+      const { headers: { cookie } } = request
+      const state = answer.get('state') ?? ''
+      for (const ended of cookies.end(state, cookie)) reply.header('set-cookie', ended)
       let asked: Asked | null = null
       try {
         const at = { provider: name, redirectUri: callbackOf(name) }
-        const flow = await flows.resume(cookie.read(request.headers.cookie), at, queryOf(request))
-        asked = ending.restore(flow.asked)
-        const verified = await exchange.redeem(provider, flow.answer(), request)
-        return await ending.succeed(asked, verified, request, reply)
+        const flow = await flows.resume(cookies.read(state, cookie), at, answer)
+        asked = landing.restore(flow.asked)
+        const vouched = await exchange.redeem(provider, flow.answer(), request)
+        return await landing.succeed(asked, vouched, request, reply)
       } catch (thrown) {
-        return ending.fail(asked, logged(thrown, request), reply)
+        return landing.fail(asked, logged(thrown, request), reply)
       }
     }
   }

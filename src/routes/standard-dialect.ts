@@ -33,7 +33,7 @@ export const standardDialect: Dialect = {
  * Hands the errors of this scope to the error handler that the application has by then. It may be set after
  * `await app.register(…)`, when this scope has long inherited the one of before.
  */
-function followErrorHandler (scope: FastifyInstance, app: FastifyInstance): void {
+export function followErrorHandler (scope: FastifyInstance, app: FastifyInstance): void {
   const inherited = scope.errorHandler
   scope.setErrorHandler<FastifyError>((error, request, reply) => {
     const latest = app.errorHandler

@@ -1,6 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import type { GrantType } from '../identity.js'
+import { CodeInvalid, challengeOf, type CodeBinding } from '../login/authorization-codes.js'
+import type { Clients } from '../login/clients.js'
 import { readGrantOf, text, type Members } from '../login/grant.js'
 import type { Server } from '../server.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
@@ -10,8 +12,16 @@ import { bodyLimit, membersOf } from './bodies.js'
 export type TokenGrant = (members: Members, request: FastifyRequest) => Promise<TokenAnswer>
 
 /** The grants that this server takes at `/token`, by their `grant_type`; the metadata names them. */
-export function tokenGrants ({ exchange, refresh }: Server): ReadonlyMap<string, TokenGrant> {
+export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
+  const { exchange, refresh, codes, options: { clients } } = server
   const grants = new Map<string, TokenGrant>()
+  // RFC 6749, 4.1.3.
+  if (clients.size > 0) {
+    grants.set('authorization_code', async (members, request) => {
+      const { code, ...binding } = codeIn(members, clients)
+      return await codes.redeem(code, binding, redemption => exchange.redeemed(redemption, binding.clientId, request))
+    })
+  }
   // RFC 6749, 6.
   if (refresh !== null) {
     grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
@@ -34,6 +44,14 @@ export function tokenRoute (scope: FastifyInstance, server: Server): void {
     if (grant === undefined) throw new UnsupportedGrantType('grant_type')
     return await grant(members, request)
   })
+}
+
+/** A code, and what it was bound to as the client says it. */
+function codeIn (members: Members, clients: Clients): CodeBinding & { code: string } {
+  const [code, clientId] = [text(members, 'code'), text(members, 'client_id')]
+  const [redirectUri, verifier] = [text(members, 'redirect_uri'), text(members, 'code_verifier')]
+  if (!clients.has(clientId)) throw new UnknownClient('client_id')
+  return { code, clientId, redirectUri, challenge: challengeOf(verifier) }
 }
 
 /** RFC 8693, 3. */
@@ -60,6 +78,9 @@ const grantErrors: ReadonlySet<string | undefined> = new Set([
   errors.SessionRevokedError.code,
   errors.AccessDeniedError.code
 ])
+
+/** A client that this server does not know. */
+class UnknownClient extends errors.RequestInvalidError {}
 
 /** A grant type that this server does not know, or not without sessions. */
 export class UnsupportedGrantType extends errors.RequestInvalidError {}
@@ -92,6 +113,8 @@ function statusOf (error: FastifyError): number {
 
 function nameOf (error: FastifyError, status: number): string {
   if (error instanceof UnsupportedGrantType) return 'unsupported_grant_type'
+  if (error instanceof UnknownClient) return 'invalid_client'
+  if (error instanceof CodeInvalid) return 'invalid_grant'
   if (grantErrors.has(codeOf(error))) return 'invalid_grant'
   return status === 503 || status === 429 ? 'temporarily_unavailable' : 'invalid_request'
 }

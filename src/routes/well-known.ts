@@ -5,7 +5,7 @@ import { tokenGrants } from './token.js'
 
 /** What another service needs to verify our tokens: RFC 7517, 5 and RFC 8414. */
 export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
-  const { options: { issuer, keys, providers }, routeConfig: config } = server
+  const { options: { clients, issuer, keys, providers }, routeConfig: config } = server
   const keySet = keySetOf(keys)
   const hasKeySet = keySet.keys.length > 0
   // Whatever serializer the application has set; and the same for all, so anybody may keep it.
@@ -17,9 +17,22 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
   if (hasKeySet) scope.get('/.well-known/jwks.json', { config }, () => keySet)
   if (providers.size === 0) return
   // RFC 8414, 3.1: the path of the issuer comes after.
-  const path = new URL(issuer).pathname.replace(/\/$/, '').replaceAll(':', '::')
+  const path = pathOf(issuer).replaceAll(':', '::')
   const metadata = metadataOf(scope.prefix, server, hasKeySet)
   scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () => metadata)
+  if (clients.size === 0) return
+  // RFC 9728, 3.1: likewise.
+  const resource = { resource: issuer, authorization_servers: [issuer], bearer_methods_supported: ['header'] }
+  scope.get(`/.well-known/oauth-protected-resource${path}`, { config }, () => resource)
+}
+
+/** The address of what RFC 9728 calls protected resource metadata. @param scopePrefix of the plugin's scope */
+export function resourceMetadataOf (issuer: string, scopePrefix: string): string {
+  return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOf(issuer)}`
+}
+
+function pathOf (issuer: string): string {
+  return new URL(issuer).pathname.replace(/\/$/, '')
 }
 
 function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {
@@ -28,15 +41,22 @@ function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {
   }
 }
 
-// RFC 8414, 2. There is no authorization endpoint, so no response type; clients are public (RFC 8252).
+// RFC 8414, 2. Clients are public (RFC 8252); without any there is no authorization endpoint, so no response type.
 function metadataOf (scopePrefix: string, server: Server, hasKeySet: boolean): object {
-  const { options: { issuer, prefix }, sessions } = server
+  const { options: { clients, issuer, prefix }, sessions } = server
   const endpoint = (path: string): string => addressOf(issuer, `${scopePrefix}${prefix}${path}`)
   return {
     issuer,
     token_endpoint: endpoint('/token'),
     token_endpoint_auth_methods_supported: ['none'],
     response_types_supported: [],
+    ...(clients.size > 0 && {
+      authorization_endpoint: endpoint('/authorize'),
+      response_types_supported: ['code'],
+      response_modes_supported: ['query'],
+      code_challenge_methods_supported: ['S256'],
+      authorization_response_iss_parameter_supported: true
+    }),
     grant_types_supported: [...tokenGrants(server).keys()],
     ...(hasKeySet && { jwks_uri: `${new URL(issuer).origin}${scopePrefix}/.well-known/jwks.json` }),
     ...(sessions !== null && {
@@ -47,7 +67,7 @@ function metadataOf (scopePrefix: string, server: Server, hasKeySet: boolean): o
 }
 
 /** A public address: below the issuer, whose path may be that of the scope, or one that a proxy takes away. */
-function addressOf (issuer: string, path: string): string {
+export function addressOf (issuer: string, path: string): string {
   const { origin, pathname } = new URL(issuer)
   const isBelow = pathname === '/' || path.startsWith(`${pathname}/`)
   return isBelow ? `${origin}${path}` : `${issuer}${path}`

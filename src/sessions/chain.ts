@@ -16,6 +16,8 @@ export interface AccessGrant {
   readonly tokenId: string
   /** When the session's login began. Milliseconds. */
   readonly beganAt: number
+  /** The OAuth client that it was begun for, where there is one. */
+  readonly clientId?: string | undefined
 }
 
 /** What a login or a refresh hands out beside the access token. */
@@ -42,9 +44,10 @@ export interface SessionChain {
   mark (): number
   /**
    * A session for a login with this mark.
+   * @param clientId of the OAuth client that it is for, where there is one
    * @throws errors.AccessDeniedError when the user has been revoked since
    */
-  begin (identity: Identity, userId: string, mark: number): Promise<SessionGrant>
+  begin (identity: Identity, userId: string, mark: number, clientId?: string): Promise<SessionGrant>
   /** Right before the login is answered. @throws as `begin` */
   confirm (userId: string, mark: number): void
   /** Ends the oldest sessions of a user beyond `perUser`, once a login has succeeded. Does not reject. */
@@ -82,11 +85,19 @@ export function createSessionChain (parts: ChainParts): SessionChain {
   const { issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow } = parts
   const advancing = new Map<string, Promise<Session>>()
 
-  async function begin (identity: Identity, userId: string, mark: number): Promise<SessionGrant> {
+  async function begin (
+    identity: Identity,
+    userId: string,
+    mark: number,
+    clientId?: string
+  ): Promise<SessionGrant> {
     const text = storeIdentity(identity)
     confirm(userId, mark)
     const ask = calls.open()
-    const session = newSession(text, userId, revocations.beginning(userId, mark))
+    const session = {
+      ...newSession(text, userId, revocations.beginning(userId, mark)),
+      ...(clientId !== undefined && { clientId })
+    }
     await ask(store => store.create(session))
     if (revocations.isRevokedSince(userId, mark)) await ending.unused(ask, session.id)
     confirm(userId, mark)
@@ -129,7 +140,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
       async advance (userId) {
         const { version } = await write(ask, session, userId, used => used)
         // It came with no refresh token, so it does not show that one has arrived.
-        return { sessionId, tokenId: tokenIdFor(null, version), beganAt: session.createdAt }
+        return { sessionId, tokenId: tokenIdFor(null, version), beganAt: session.createdAt, clientId: session.clientId }
       },
       end: async () => await ending.live(ask, session),
       postpone: () => {}
@@ -194,11 +205,12 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     return revocations.isEnded(id, userId) || (nextUserId !== userId && revocations.isEnded(id, nextUserId))
   }
 
-  function refreshable ({ id, secretId, version, createdAt }: Session, counter: number): SessionGrant {
+  function refreshable ({ id, secretId, version, createdAt, clientId }: Session, counter: number): SessionGrant {
     return {
       sessionId: id,
       tokenId: tokenIdFor(counter, version),
       beganAt: createdAt,
+      clientId,
       refreshToken: tokens.make({ sessionId: id, counter, secretId })
     }
   }

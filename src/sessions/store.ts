@@ -13,6 +13,8 @@ export interface Session {
   readonly userId: string
   /** The identity that logged in, as JSON of at most 16 KiB: what the lookup is asked with at each refresh. */
   readonly identity: string
+  /** The OAuth client that it was begun for, of a login by redirect. */
+  readonly clientId?: string
   /** Which of the servers' secrets made its refresh tokens. */
   readonly secretId: string
   /** Number of the current refresh token; the one at login is 0. */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { mock } from 'node:test'
 import t from 'tap'
-import { createFlowCookie, createRedirectFlows } from '../../src/login/redirect-flow.js'
+import { oneFlowCookie } from '../../src/login/flow-cookies.js'
+import { createRedirectFlows } from '../../src/login/redirect-flow.js'
 import { createKeyMaterial } from '../../src/key-material.js'
 import { createSeals } from '../../src/login/seals.js'
 
@@ -11,7 +12,7 @@ const at = { provider: 'google', redirectUri: `${issuer}/login/google` }
 const rejected = { code: 'AUTH_ERR_GRANT_REJECTED', statusCode: 401 }
 
 function begin (asked: unknown = null) {
-  return flows.begin({ ...at, asked, nonce: 'a-nonce' })
+  return flows.begin({ ...at, asked, nonce: 'a-nonce', ridesInState: false })
 }
 
 t.test('a browser that is back brings what it asked for, and what redeems its code', async t => {
@@ -67,10 +68,11 @@ t.test('RFC 6749, 3.1: one code, one issuer, one error', async t => {
 })
 
 t.test('the cookie of a flow is one, and no other host can plant it', t => {
-  const cookie = createFlowCookie(issuer)
-  t.equal(cookie.keep('x'), '__Host-login=x; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure')
-  t.equal(cookie.end, '__Host-login=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure')
-  t.equal(createFlowCookie('http://localhost:3000').keep('x'), 'login=x; Max-Age=600; Path=/; HttpOnly; SameSite=Lax')
+  const cookie = oneFlowCookie(issuer)
+  t.equal(cookie.keep('state', 'x'), '__Host-login=x; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure')
+  t.same(cookie.end('state', ''), ['__Host-login=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure'])
+  const onLoopback = oneFlowCookie('http://localhost:3000')
+  t.equal(onLoopback.keep('state', 'x'), 'login=x; Max-Age=600; Path=/; HttpOnly; SameSite=Lax')
   for (const [header, found] of [
     [undefined, null],
     ['', null],
@@ -78,7 +80,7 @@ t.test('the cookie of a flow is one, and no other host can plant it', t => {
     ['other=1; __Host-login=x; more=2', 'x'],
     ['__Host-login=x; __Host-login=y', null]
   ] as const) {
-    t.equal(cookie.read(header), found, String(header))
+    t.equal(cookie.read('state', header), found, String(header))
   }
   t.end()
 })

@@ -20,11 +20,12 @@ const unavailable = 'AUTH_ERR_PROVIDER_UNAVAILABLE'
 
 /** To the provider's page and back; what is redeemed with `changes`. */
 async function roundTrip (provider: IdentityProvider, changes: object = {}, before = () => {}): Promise<string> {
-  const { request, sealed } = await flows.begin({ provider: 'x', redirectUri, asked: null, nonce: 'a-nonce' })
+  const at = { provider: 'x', redirectUri }
+  const { request, sealed } = await flows.begin({ ...at, asked: null, ridesInState: false, nonce: 'a-nonce' })
   const page = await fetch(await provider.authorizationUrl?.(request) ?? '', { redirect: 'manual' })
   const returned = await flows.resume(
     sealed,
-    { provider: 'x', redirectUri },
+    at,
     new URL(page.headers.get('location') ?? '').searchParams
   )
   const answer = returned.answer()
@@ -120,8 +121,11 @@ t.test('what cannot be meant is refused at construction', t => {
     ],
     ['another client id', () => oidc({ ...idp.oidc.options, redirect: { clientId: 'another' } })],
     ['a scope without openid', () => oidc({ ...idp.oidc.options, redirect: { scope: 'email' } })],
-    ['apple', () => apple(Object.assign({}, idp.apple.options, { redirect: {} }))],
-    ['microsoft', () => microsoft(Object.assign({}, idp.microsoft.options, { redirect: {} }))],
+    ['apple without its key', () => apple({ clientIds: ['com.example.web'], redirect: {} })],
+    [
+      'microsoft needs a secret',
+      () => Reflect.apply(microsoft, undefined, [Object.assign({}, idp.microsoft.options, { redirect: {} })])
+    ],
     [
       'plain http',
       () => facebook({ ...idp.facebook.options, endpoints: { authorize: 'http://evil.example' }, redirect: {} })
