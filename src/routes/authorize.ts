@@ -79,13 +79,17 @@ function postedForms ({ seal, open }: ReturnType<typeof createSeals>) {
       if (sealed === null) return query
       try {
         const { provider: sender, answer } = await open('form-answer', sealed)
-        if (sender === provider && isObject(answer)) {
-          return new URLSearchParams(Object.entries(answer).map(([name, value]) => [name, String(value)]))
-        }
+        if (sender === provider && isObject(answer)) return parametersOf(answer)
       } catch { /* too old, or none of ours */ }
       throw new errors.RequestInvalidError('an answer of the provider that belongs to no login')
     }
   }
+}
+
+function parametersOf (members: Readonly<Record<string, unknown>>): URLSearchParams {
+  const parameters = new URLSearchParams()
+  for (const [name, value] of Object.entries(members)) parameters.set(name, String(value))
+  return parameters
 }
 
 function landingOf ({ options: { clients, issuer }, codes }: Server): Landing<AskedCode> {
