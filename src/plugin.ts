@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from './errors.js'
 import type { Auth } from './guards/decide.js'
-import { kAuth, readAuth, type kOwnRoute, type Guards } from './guards/guards.js'
+import type { Guards } from './guards/declaring.js'
+import { kAuth, readAuth, type kOwnRoute } from './guards/guards.js'
 import { addDefaultGuard, guardDeclaredRoutes, type RouteGuards } from './guards/route-guards.js'
 import { resolveOptions, type TokenExchangeOptions } from './options/options.js'
 import { createAppApi, type TokenExchange } from './routes/app-api.js'
@@ -51,6 +52,7 @@ function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server
   app.decorate('requireAnyPermission', guards.requireAnyPermission)
   app.decorate('requireUser', guards.requireUser)
   app.decorate('requireRecentLogin', guards.requireRecentLogin)
+  app.decorate('requireAccess', guards.requireAccess)
   app.decorate('tokenExchange', createAppApi(server))
   guardDeclaredRoutes(app, guards, makeGuard)
   if (options.defaultLevel !== null) addDefaultGuard(app, makeGuard, options.defaultLevel)

@@ -2,10 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import { azureDialect } from './azure/dialect.js'
 import { createDeadlines } from './deadline.js'
 import { errors } from './errors.js'
+import { createAccessDecisions } from './guards/access.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { registerCors } from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
-import { createGuardMaker, createGuards, kOwnRoute, type Guards, type MakeGuard } from './guards/guards.js'
+import { createGuards, type Guards } from './guards/declaring.js'
+import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
 import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from './login/authorization-codes.js'
 import { createProviders } from './login/ask-provider.js'
@@ -87,7 +89,8 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   const kinds = credentialKinds(options, resourceMetadata)
   const verify = createVerifier(signatures, rules)
   const authenticator = createAuthenticator({ kinds, verify, sessions, tolerance, cacheBytes: options.tokenCache })
-  const makeGuard = createGuardMaker({ authenticator, kinds, turnAway: dialect.turnAway })
+  const access = createAccessDecisions(options.lookupTimeout, deadlines)
+  const makeGuard = createGuardMaker({ authenticator, kinds, turnAway: dialect.turnAway, access })
 
   const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)

@@ -1,5 +1,7 @@
+import type { FastifyRequest } from 'fastify'
 import { errors, type TokenExchangeError } from '../errors.js'
-import type { Level } from '../permissions/permissions.js'
+import { refused } from '../options/values.js'
+import type { Level, Permission } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
 
 /** Who calls, as far as the credentials of the request prove it. Frozen. */
@@ -16,6 +18,21 @@ export interface Auth {
 /** A caller who is a user, by a token alone. */
 export interface UserAuth extends Auth { readonly user: User }
 
+/** A request whose guard asks the application, before its body is read. */
+export type GuardedRequest = FastifyRequest<{ Params: Readonly<Record<string, string>> }>
+
+/** What an application is asked for each request. As methods, they may be written for the parameters of a route. */
+interface Questions {
+  permission (request: GuardedRequest): Permission
+  access (auth: Auth, request: GuardedRequest): boolean | Promise<boolean>
+}
+
+/** The permission that a request needs. Answers at once. */
+export type PermissionOf = Questions['permission']
+
+/** Whether a caller may go on; false refuses. */
+export type AccessCheck = Questions['access']
+
 /** How a user has to have logged in at the provider (RFC 9470). */
 export interface RecentLogin {
   /** Seconds since then, at most. */
@@ -28,19 +45,21 @@ export interface RecentLogin {
 export interface Requirement {
   readonly level?: Level
   /** Each of them: a user of level `admin` still needs them, a master key does not. */
-  readonly permissions?: readonly string[]
+  readonly permissions?: ReadonlyArray<string | PermissionOf>
   /** At least one of them, likewise. */
-  readonly anyPermission?: readonly string[]
+  readonly anyPermission?: ReadonlyArray<string | PermissionOf>
   /** A user's token; a master key alone does not do. */
   readonly user?: true
   /** Of a user; a master key passes. */
   readonly recentLogin?: RecentLogin
+  /** The application's own answer; a master key passes unasked. */
+  readonly access?: AccessCheck
 }
 
-type Refusal = new () => TokenExchangeError
+export type Refusal = new () => TokenExchangeError
 
-/** Decides whether a caller has what is asked for: null lets it pass. Pure, but for the time. */
-export type Decision = (auth: Auth) => Refusal | null
+/** Decides whether a caller has what is asked for: null lets it pass. Pure, but for the time and the application. */
+export type Decision = (auth: Auth, request: GuardedRequest) => Refusal | null
 
 const { CredentialMissingError, LevelInsufficientError, LoginRequiredError, PermissionMissingError } = errors
 
@@ -54,7 +73,7 @@ const levelDecisions: Readonly<Record<Level, Decision>> = {
   }
 }
 
-/** All that is asked for, as one decision. */
+/** All that is asked for, as one decision; but for `access`, which may take its time. */
 export function decisionOf ({ level, permissions, anyPermission, user, recentLogin }: Requirement): Decision {
   const decisions = [
     ...(level === undefined ? [] : [levelDecisions[level]]),
@@ -64,12 +83,12 @@ export function decisionOf ({ level, permissions, anyPermission, user, recentLog
     ...(recentLogin === undefined ? [] : [recentLoginDecision(recentLogin)])
   ]
   const [only = levelDecisions.everyone, ...others] = decisions
-  return others.length === 0 ? only : auth => refusalOf(decisions, auth)
+  return others.length === 0 ? only : (auth, request) => refusalOf(decisions, auth, request)
 }
 
-function refusalOf (decisions: readonly Decision[], auth: Auth): Refusal | null {
+function refusalOf (decisions: readonly Decision[], auth: Auth, request: GuardedRequest): Refusal | null {
   for (const decide of decisions) {
-    const refusal = decide(auth)
+    const refusal = decide(auth, request)
     if (refusal !== null) return refusal
   }
   return null
@@ -79,12 +98,26 @@ const userDecision: Decision = auth => auth.user === null ? CredentialMissingErr
 
 type Holds = (held: readonly string[], names: readonly string[]) => boolean
 
-function permissionDecision (names: readonly string[], holds: Holds): Decision {
-  return auth => {
+function permissionDecision (needed: ReadonlyArray<string | PermissionOf>, holds: Holds): Decision {
+  const names = needed.filter(one => typeof one === 'string')
+  const namesFor = names.length === needed.length ? () => names : namesOf(needed)
+  return (auth, request) => {
     if (auth.master !== null) return null
     if (auth.user === null) return CredentialMissingError
-    return holds(auth.user.permissions, names) ? null : PermissionMissingError
+    return holds(auth.user.permissions, namesFor(request)) ? null : PermissionMissingError
   }
+}
+
+function namesOf (needed: ReadonlyArray<string | PermissionOf>): (request: GuardedRequest) => readonly string[] {
+  return request => needed.map(one => typeof one === 'string' ? one : nameIn(one(request)))
+}
+
+/** @throws errors.OptionInvalidError for what is no name */
+function nameIn (answer: unknown): string {
+  if (typeof answer === 'string' && answer !== '') return answer
+  // A promise is refused whatever becomes of it.
+  Promise.resolve(answer).catch(() => {})
+  throw refused('a permission guard', 'has a function that has to answer the name of a permission, and at once')
 }
 
 const holdsAll: Holds = (held, names) => {

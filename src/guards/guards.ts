@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import { integer, list, oneOf, open, refused, text, type Reader } from '../options/values.js'
-import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { User } from '../tokens/claims.js'
+import { isPromise, type AccessDecision } from './access.js'
 import type { Authenticator } from './authenticate.js'
 import type { CredentialKinds } from './credentials.js'
-import { decisionOf, type Auth, type RecentLogin, type Requirement } from './decide.js'
+import {
+  decisionOf, type AccessCheck, type Auth, type GuardedRequest, type Refusal, type Requirement
+} from './decide.js'
 
 /** Where a guard leaves the caller for `request.auth`; null or absent on a route that no guard protects. */
 export const kAuth: unique symbol = Symbol('fastify-token-exchange.auth')
@@ -27,25 +28,6 @@ interface AnyHook {
 /** An `onRequest` hook for routes of every kind: HTTP/2 or not, with whatever type provider and schema. */
 export type Guard = AnyHook['onRequest']
 
-/** The guards that an application puts on its routes; each makes an `onRequest` hook. */
-export interface Guards {
-  /** @throws errors.OptionInvalidError where the route is declared, for an unknown level */
-  requireLevel (level: Level): Guard
-  /** All of these. @throws errors.OptionInvalidError without a name */
-  requirePermission (...permissions: Permission[]): Guard
-  /** At least one of these. @throws errors.OptionInvalidError without a name */
-  requireAnyPermission (...permissions: Permission[]): Guard
-  /** A user's token: a master key alone does not do. */
-  requireUser (): Guard
-  /**
-   * A user who has logged in at the provider lately, and in one of these ways; a master key passes. Else 401, with what
-   * would do in its challenge (RFC 9470).
-   *
-   * @throws errors.OptionInvalidError where the route is declared
-   */
-  requireRecentLogin (login: RecentLogin): Guard
-}
-
 /** Turns a caller away, who has the challenge already. */
 export type TurnAway = (
   refusal: Error,
@@ -61,33 +43,43 @@ export interface GuardParts {
   authenticator: Authenticator
   kinds: CredentialKinds
   turnAway: TurnAway
+  access (check: AccessCheck): AccessDecision
 }
 
 /** Makes the hook that lets those pass who have what is required. */
 export type MakeGuard = (requirement: Requirement) => Guard
 
+type Done = (error?: Error) => void
+
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts): MakeGuard {
+export function createGuardMaker ({ authenticator, kinds, turnAway, access }: GuardParts): MakeGuard {
   return requirement => {
     const decide = decisionOf(requirement)
     const loginWanted = loginParameters(requirement)
 
-    function tokenExchangeGuard (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    function tokenExchangeGuard (request: GuardedRequest, reply: FastifyReply, done: Done): void {
       if (isPreflight(request)) return done()
       try {
         const auth = request[kAuth] ?? authenticator.authenticate(request)
         // Before the decision: an application's error handler or audit log may ask who was refused.
         request[kAuth] = auth
-        const Refusal = decide(auth)
+        const Refusal = decide(auth, request)
         if (Refusal !== null) throw new Refusal()
       } catch (refusal) {
-        prepareRefusal(reply, codeOf(refusal), loginWanted)
-        return turnAway(toError(refusal), request, reply, done)
+        return refuse(refusal, request, reply, done)
       }
       done()
     }
 
-    return Object.assign(tokenExchangeGuard, { [kRequirement]: Object.freeze({ ...requirement }) })
+    const refuse: Refuse = (thrown, request, reply, done, as = codeOf(thrown)) => {
+      prepareRefusal(reply, as, loginWanted)
+      turnAway(toError(thrown), request, reply, done)
+    }
+
+    const hook = requirement.access === undefined
+      ? tokenExchangeGuard
+      : thenAsking(tokenExchangeGuard, access(requirement.access), refuse)
+    return Object.assign(hook, { [kRequirement]: Object.freeze({ ...requirement }) })
   }
 
   // On the reply, not on the error: an application's error handler drops the headers of an error, and keeps those.
@@ -95,8 +87,41 @@ export function createGuardMaker ({ authenticator, kinds, turnAway }: GuardParts
     const value = kinds.token.challenge(code)
     const more = code === errors.LoginRequiredError.code ? loginWanted : ''
     if (value !== undefined) reply.header('www-authenticate', `${value}${more}`)
-    // RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`).
-    if (code === errors.StoreUnavailableError.code) reply.header('retry-after', retryAfter)
+    if (code !== undefined && outages.has(code)) reply.header('retry-after', retryAfter)
+  }
+}
+
+/**
+ * RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`), or the application
+ * has not answered.
+ */
+const outages: ReadonlySet<string> = new Set([errors.StoreUnavailableError.code, errors.LookupFailedError.code])
+
+type Hook = (request: GuardedRequest, reply: FastifyReply, done: Done) => void
+/** @param as the code whose challenge it is, where that is not its own */
+type Refuse = (thrown: unknown, request: GuardedRequest, reply: FastifyReply, done: Done, as?: string) => void
+
+/** A guard that asks the application too, of a caller whom the guard before has let pass. */
+function thenAsking (guard: Hook, decide: AccessDecision, refuse: Refuse): Hook {
+  return function tokenExchangeAccessGuard (request, reply, done) {
+    const settle = (Refusal: Refusal | null): void => {
+      if (Refusal === null) return done()
+      const refusal = new Refusal()
+      // RFC 6750, 3.1. Not by its own code: what the application throws under that name is no refusal of a guard's.
+      refuse(refusal, request, reply, done, refusal.statusCode === 403 ? errors.PermissionMissingError.code : undefined)
+    }
+
+    guard(request, reply, refusal => {
+      if (refusal !== undefined || isPreflight(request)) return done(refusal)
+      let decision: ReturnType<AccessDecision>
+      try {
+        decision = decide(readAuth(request), request)
+      } catch (thrown) {
+        return refuse(thrown, request, reply, done)
+      }
+      if (isPromise(decision)) decision.then(settle, thrown => refuse(thrown, request, reply, done))
+      else settle(decision)
+    })
   }
 }
 
@@ -108,7 +133,8 @@ function loginParameters ({ recentLogin }: Requirement): string {
 }
 
 function toError (thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error('tokenFrom threw what is no error', { cause: thrown })
+  if (thrown instanceof Error) return thrown
+  return new Error('tokenFrom or the function of a guard threw what is no error', { cause: thrown })
 }
 
 /** What a hook asks for; null for one that is no guard. */
@@ -120,39 +146,6 @@ function isGuard (hook: unknown): hook is Guard & { [kRequirement]: Requirement 
   return typeof hook === 'function' && kRequirement in hook
 }
 
-export function createGuards (make: MakeGuard): Guards {
-  const permissionNames = list(text)
-  return {
-    requireLevel: level => make({ level: oneOf(...levels)(level, 'requireLevel') }),
-    requirePermission: (...names) => make({ permissions: permissionNames(names, 'requirePermission') }),
-    requireAnyPermission: (...names) => make({ anyPermission: permissionNames(names, 'requireAnyPermission') }),
-    // Put on a route without being called, it would be called for each request, and never answer.
-    requireUser: (...given: unknown[]) => {
-      if (given.length > 0) {
-        throw refused('requireUser', 'takes nothing: write requireUser(), with brackets, on the route')
-      }
-      return make({ user: true })
-    },
-    requireRecentLogin: login => make({ recentLogin: readRecentLogin(login, 'requireRecentLogin') })
-  }
-}
-
-const readRecentLogin: Reader<RecentLogin> = (value, path) => {
-  const given = open(value, path, ['maxAge', 'acr'])
-  return Object.freeze({
-    maxAge: given.read('maxAge', integer(1, Number.MAX_SAFE_INTEGER)),
-    ...(given.has('acr') && { acr: given.read('acr', list(acrValue)) })
-  })
-}
-
-// They stand in a header, with blanks between (RFC 6749, 3.3: what a word there is made of).
-const acrValue: Reader<string> = (value, path) => {
-  if (typeof value !== 'string' || !/^[!#-[\]-~]+$/.test(value)) {
-    throw refused(path, 'must be visible ASCII without blanks, quotation marks and backslashes')
-  }
-  return value
-}
-
 /** What `request.auth` answers. @throws errors.NotGuardedError where no guard ran: never silently empty */
 export function readAuth (request: FastifyRequest): Auth {
   const auth = request[kAuth]
@@ -160,16 +153,21 @@ export function readAuth (request: FastifyRequest): Auth {
   return auth
 }
 
-/** The user of a guarded request. @throws errors.CredentialMissingError where there is none */
-export function userOf (request: FastifyRequest): User {
-  const { user } = readAuth(request)
-  if (user === null) throw new errors.CredentialMissingError()
-  return user
+/**
+ * The user of a guarded request, for handlers.
+ *
+ * @throws errors.CredentialMissingError where there is none: a master key alone, or an application's
+ * @throws errors.NotGuardedError as `request.auth`
+ */
+export function userOf ({ auth: { user } }: Pick<FastifyRequest, 'auth'>): User {
+  if (user !== null) return user
+  // RFC 9110, 15.5.2. Only on the error: a handler has no guard's reply.
+  throw Object.assign(new errors.CredentialMissingError(), { headers: { 'www-authenticate': 'Bearer' } })
 }
 
 // Fetch standard, CORS-preflight request: a browser sends it without credentials. Only where nothing but OPTIONS can be
 // meant: a route for several methods would otherwise run its handler for anybody who asks with OPTIONS.
-function isPreflight (request: FastifyRequest): boolean {
+function isPreflight (request: GuardedRequest): boolean {
   if (request.method !== 'OPTIONS') return false
   const { origin, 'access-control-request-method': method } = request.headers
   return origin !== undefined && method !== undefined && !(Array.isArray(request.routeOptions.method))

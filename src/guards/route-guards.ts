@@ -1,9 +1,10 @@
 import type { FastifyInstance, preParsingHookHandler, RouteOptions } from 'fastify'
 import { errors } from '../errors.js'
-import { list, oneOf, open, refused, text } from '../options/values.js'
+import { isObject, list, listOrEmpty, oneOf, open, refused, text, type Reader } from '../options/values.js'
 import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { Requirement } from './decide.js'
-import { kAuth, kOwnRoute, type Guard, type Guards, type MakeGuard } from './guards.js'
+import type { Guards } from './declaring.js'
+import { kAuth, kOwnRoute, type Guard, type MakeGuard } from './guards.js'
 
 /** Guards of a route in its `config.tokenExchange`, for frameworks that set a route's config but no hooks. */
 export interface RouteGuards {
@@ -14,11 +15,35 @@ export interface RouteGuards {
   anyPermission?: readonly Permission[]
 }
 
+/** A guard for every route that has none of its own, but for some. */
+export interface DefaultLevel {
+  level: Level
+  /** Patterns of routes as they were declared, prefixes included; `/docs/*` stands for all below `/docs/`. */
+  except: readonly string[]
+}
+
+const level = oneOf(...levels)
+
+/** A level alone leaves out no route. */
+export const readDefaultLevel: Reader<DefaultLevel> = (value, path) => {
+  if (!isObject(value)) return { level: level(value, path), except: [] }
+  const given = open(value, path, ['level', 'except'])
+  return Object.freeze({ level: given.read('level', level), except: given.read('except', listOrEmpty(routePattern)) })
+}
+
+const routePattern: Reader<string> = (value, path) => {
+  if (typeof value !== 'string' || !value.startsWith('/')) {
+    throw refused(path, "must be the pattern of a route as it was declared, such as '/users/:id', or '/docs/*'")
+  }
+  if (value === '/*') throw refused(path, 'would leave out every route')
+  return value
+}
+
 /** @throws errors.OptionInvalidError for wrong values and unknown members */
 function readRequirement (config: unknown): Requirement {
   const given = open(config, 'config.tokenExchange', ['level', 'permissions', 'anyPermission'])
   const requirement = {
-    ...(given.has('level') && { level: given.read('level', oneOf(...levels)) }),
+    ...(given.has('level') && { level: given.read('level', level) }),
     ...(given.has('permissions') && { permissions: given.read('permissions', list(text)) }),
     ...(given.has('anyPermission') && { anyPermission: given.read('anyPermission', list(text)) })
   }
@@ -58,14 +83,14 @@ function uncalledIn (route: RouteOptions, names: ReadonlyMap<unknown, string>): 
 }
 
 /** Puts it on the whole application. @throws errors.OptionInvalidError in another scope than the root */
-export function addDefaultGuard (app: FastifyInstance, make: MakeGuard, level: Level): void {
+export function addDefaultGuard (app: FastifyInstance, make: MakeGuard, byDefault: DefaultLevel): void {
   if (!isRoot(app)) {
     throw new errors.OptionInvalidError(
       'defaultLevel guards the whole application: register the plugin in the root scope, or inside of a plugin of ' +
       'your own that fastify-plugin wraps'
     )
   }
-  app.addHook('preParsing', defaultGuard(make, level))
+  app.addHook('preParsing', defaultGuard(make, byDefault))
   app.addHook('onReady', done => {
     warnOfMiddleware(app)
     done()
@@ -86,12 +111,14 @@ function warnOfMiddleware (app: FastifyInstance): void {
 }
 
 /**
- * Guards every route that no guard of its own has looked at: at what its config asks for, else at this level.
+ * Guards every route that no guard of its own has looked at: at what its config asks for, else at this level, unless it
+ * is left out.
  *
  * It runs in `preParsing`: after all `onRequest` hooks, of whatever scope, so that it sees whether one of them was a
  * guard, and before the body is read. As a hook of the root it reaches routes declared before and after.
  */
-function defaultGuard (make: MakeGuard, level: Level): preParsingHookHandler {
+function defaultGuard (make: MakeGuard, { level, except }: DefaultLevel): preParsingHookHandler {
+  const isLeftOut = matcherOf(except)
   const byLevel = make({ level })
   const byConfig = new WeakMap<object, Guard>()
 
@@ -103,11 +130,18 @@ function defaultGuard (make: MakeGuard, level: Level): preParsingHookHandler {
 
   return function tokenExchangeDefaultGuard (request, reply, _payload, done) {
     if (request.is404) return done()
-    const { [kOwnRoute]: isOwn, tokenExchange: asked } = request.routeOptions.config
+    const { url, config: { [kOwnRoute]: isOwn, tokenExchange: asked } } = request.routeOptions
     if (isOwn === true) return done()
     // A route declared before the plugin: other guards beside take nothing from it; what is wrong in it throws, here.
     if (asked !== undefined) return guardOf(asked)(request, reply, done)
-    if (request[kAuth] != null) return done()
+    if (request[kAuth] != null || isLeftOut(url)) return done()
     byLevel(request, reply, done)
   }
+}
+
+/** By what was declared, never by the path of a request, which has many spellings. */
+function matcherOf (patterns: readonly string[]): (route: string | undefined) => boolean {
+  const exact = new Set(patterns)
+  const roots = patterns.filter(pattern => pattern.endsWith('/*')).map(pattern => pattern.slice(0, -1))
+  return route => route !== undefined && (exact.has(route) || roots.some(root => route.startsWith(root)))
 }

@@ -3,11 +3,12 @@ import { readCors, type CorsOptions } from '../guards/cors.js'
 import {
   defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
 } from '../guards/credentials.js'
+import { readDefaultLevel, type DefaultLevel } from '../guards/route-guards.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
 import type { IdentityProvider } from '../identity.js'
 import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
-import { levels, type Level } from '../permissions/permissions.js'
+import type { Level } from '../permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
 import { longestLifetime } from '../tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from '../tokens/keys.js'
@@ -48,8 +49,8 @@ export interface TokenExchangeOptions {
   prefix?: string
   /** `config.rateLimit` of the plugin's own routes, for @fastify/rate-limit. @default none */
   rateLimit?: object
-  /** Guards every route that has no guard of its own. Only in the root scope. @default none */
-  defaultLevel?: Level
+  /** Guards every route that has no guard of its own, but for some. Only in the root scope. @default none */
+  defaultLevel?: Level | DefaultLevel
   /** Refresh tokens, logout and revocation. @default none: an access token is good until it expires */
   sessions?: SessionOptions
   /** Registers @fastify/cors for these browser origins. @default none */
@@ -86,7 +87,7 @@ export interface ResolvedOptions {
   readonly tokenCache: number
   readonly prefix: string
   readonly rateLimit: object | null
-  readonly defaultLevel: Level | null
+  readonly defaultLevel: DefaultLevel | null
   readonly sessions: ResolvedSessionOptions | null
   readonly cors: CorsOptions | null
   readonly clients: Clients
@@ -144,7 +145,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     tokenCache: given.read('tokenCache', readTokenCache, defaultBytes),
     prefix: given.read('prefix', pathPrefix, ''),
     rateLimit: given.read<object | null>('rateLimit', object, null),
-    defaultLevel: given.read<Level | null>('defaultLevel', oneOf(...levels), null),
+    defaultLevel: given.read<DefaultLevel | null>('defaultLevel', readDefaultLevel, null),
     sessions: given.has('sessions') ? given.read('sessions', value => resolveSessionOptions(value, material)) : null,
     cors,
     clients,

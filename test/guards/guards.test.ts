@@ -166,6 +166,9 @@ t.test('request.auth is frozen to its depth, and throws where no guard ran', asy
     'claims',
     'tokenId',
     'sessionId',
+    'authenticatedAt',
+    'acr',
+    'amr',
     'issuedAt',
     'expiresAt'
   ])

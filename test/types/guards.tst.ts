@@ -1,9 +1,11 @@
-import Fastify, { type FastifyInstance, type FastifyTypeProvider } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyTypeProvider } from 'fastify'
 import { describe, expect, test } from 'tstyche'
 import {
   errors,
   tokenExchange,
+  userOf,
   type Auth,
+  type DefaultLevel,
   type ErrorCode,
   type Guard,
   type Level,
@@ -12,6 +14,8 @@ import {
   type TokenExchangeOptions,
   type User
 } from '../../src/index.js'
+
+interface Listed { Params: { id: string }, Querystring: { open: boolean } }
 
 const app = Fastify()
 
@@ -50,6 +54,15 @@ describe('guards', () => {
     expect(app.requireLevel).type.not.toBeCallableWith()
     expect(app.requirePermission).type.toBeCallableWith('a', 'b')
     expect(app.requirePermission).type.not.toBeCallableWith(['a'])
+    app.requirePermission('a', request => `list:${request.params.id}:read`)
+    app.requireAnyPermission(({ params }: FastifyRequest<{ Params: { id: string } }>) => params.id)
+    expect(app.requirePermission).type.not.toBeCallableWith(() => 7)
+    expect(app.requirePermission).type.not.toBeCallableWith(async () => 'a')
+    app.requireAccess(({ user, master }, { params }) => master === null && user?.id === params.id)
+    app.requireAccess(async (_auth, { query }: FastifyRequest<Listed>) => query.open)
+    expect(app.requireAccess(() => true)).type.toBe<Guard>()
+    expect(app.requireAccess).type.not.toBeCallableWith(() => 1)
+    expect(app.requireAccess).type.not.toBeCallableWith(true)
     expect(app.requireAnyPermission).type.not.toBeCallableWith(7)
     expect(app.requireUser).type.toBeCallableWith()
     expect(app.requireUser()).type.toBe<Guard>()
@@ -67,14 +80,14 @@ describe('guards', () => {
     const http2 = Fastify({ http2: true })
     const https = Fastify({ https: {} })
     const typed = app.withTypeProvider<Typed>()
-    http2.get('/', { onRequest: http2.requireUser() }, request => request.auth)
+    http2.get('/', { onRequest: http2.requireUser() }, request => expect(userOf(request)).type.toBe<User>())
     http2.addHook('onRequest', http2.requireUser())
-    https.get('/', { onRequest: [https.requireUser(), async () => {}] }, request => request.auth)
+    https.get('/', { onRequest: [https.requireUser(), async () => {}] }, request => userOf(request))
     typed.get('/', { schema: { params: { type: 1 } }, onRequest: typed.requireUser() }, request => request.auth)
     typed.get(
       '/',
       { schema: { body: { type: 1 } }, onRequest: [typed.requireUser(), typed.requireLevel('admin')] },
-      request => request.auth
+      request => [request.auth, userOf(request)]
     )
     app.get<{ Params: { id: number }; Reply: { id: number } }>('/:id', { onRequest: app.requireUser() }, request => ({
       id: request.params.id
@@ -92,7 +105,7 @@ describe('the plugin', () => {
     expect<TokenExchangeOptions>().type.toBeAssignableFrom<{ issuer: string, keys: string | undefined }>()
     expect<TokenExchangeOptions>().type.not.toBeAssignableFrom<{ issuer: string }>()
     expect<TokenExchangeOptions>().type.not.toBeAssignableFrom<{ keys: string }>()
-    expect<TokenExchangeOptions['defaultLevel']>().type.toBe<Level | undefined>()
+    expect<TokenExchangeOptions['defaultLevel']>().type.toBe<Level | DefaultLevel | undefined>()
     app.register(tokenExchange, {
       issuer: 'https://api.example.com',
       keys: process.env.SIGNING_SECRET,
