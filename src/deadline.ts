@@ -58,12 +58,13 @@ export interface Deadlines {
   readonly closing: AbortSignal
 }
 
-// A plain set of what runs: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20, and
+// Plain sets of what runs: AbortSignal.any() on a long-lived signal keeps every short-lived one alive in Node 20, and
 // a listener on each signal would cost more than all the rest.
 export function createDeadlines (): Deadlines {
-  const running = new Set<Run>()
+  const untimed = new Set<Run>()
+  const timed = new Set<Run>()
   const closing = new AbortController()
-  let untimed: Run[] = []
+  let isComing = false
 
   function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -81,23 +82,29 @@ export function createDeadlines (): Deadlines {
 
   // Most work asks nobody, and is done before the loop comes round: a timer for each would cost more than it.
   function begin (run: Run): void {
-    running.add(run)
-    if (untimed.push(run) === 1) setImmediate(timeAll)
+    untimed.add(run)
+    if (!isComing) setImmediate(timeAll)
+    isComing = true
   }
 
   function timeAll (): void {
-    for (const run of untimed) if (running.has(run)) run.time(() => { finish(run) })
-    untimed = []
+    isComing = false
+    for (const run of untimed) {
+      timed.add(run)
+      run.time(() => { finish(run) })
+    }
+    untimed.clear()
   }
 
   function finish (run: Run): void {
+    if (untimed.delete(run)) return
     run.untime()
-    running.delete(run)
+    timed.delete(run)
   }
 
   function close (): void {
     closing.abort(new ServerClosing())
-    for (const run of running) {
+    for (const run of [...untimed, ...timed]) {
       finish(run)
       run.end(new ServerClosing())
     }
@@ -136,7 +143,7 @@ class Run implements Deadline {
   }
 
   untime (): void {
-    if (this.#timer !== undefined) clearTimeout(this.#timer)
+    clearTimeout(this.#timer)
   }
 
   end (reason: DeadlineExceeded): void {
