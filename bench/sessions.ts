@@ -1,22 +1,24 @@
-// Bytes per session and refreshes per second, for each store, beside the store's own limit.
-//
-//   npx tsx bench/sessions.ts [sessions=1000000] [seconds=5]
-//
-// Redis and PostgreSQL are private servers in temporary directories; a store whose server is not installed is left out.
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import type { Identity } from '../src/identity.js'
-import type { Session, SessionStore } from '../src/sessions/store.js'
 import { storeIdentity } from '../src/sessions/session.js'
-import { resolveSessionOptions } from '../src/sessions/session-options.js'
-import { createSessions } from '../src/sessions/sessions.js'
+import type { Session, SessionStore } from '../src/sessions/store.js'
 import { memoryStore, postgresStore, redisStore } from '../src/sessions/stores/index.js'
 import { postgresMissing, redisMissing, startPostgres, startRedis } from '../test/sessions/servers.js'
+import { compare, type Subject, type Variant } from './measure.js'
+import { bundleReleases, firstSessions, sessionsNow, type Chains } from './releases.js'
 
-const sessionCount = Number(process.argv[2] ?? 1_000_000)
-const seconds = Number(process.argv[3] ?? 5)
-const callers = 64
+// What a refresh costs the server: on the memory store beside the first release, on Redis and PostgreSQL beside one
+// write of theirs; and the bytes that each holds for a session. Servers that are not installed are left out.
+
+const sessionCount = Number(process.env.SESSIONS ?? 100_000)
+/** Refreshes in one turn of the loop, as a server has them whose connections are many. */
+const callers = 20
 
 const identity: Identity = {
   provider: 'google',
@@ -36,77 +38,121 @@ const identity: Identity = {
   }
 }
 
-interface Subject {
-  readonly name: string
-  readonly store: SessionStore
-  /** Bytes that the store holds. */
-  size (): Promise<number>
-  /** One write of the store's own kind: what a refresh cannot be faster than. */
-  readonly limitName: string
-  limit (): Promise<unknown>
-  close (): Promise<void>
+// Releases are bundled and servers started here, once; the processes under test find them.
+const isParent = process.argv[2] === undefined
+const folder = process.env.BENCH_FOLDER ??= mkdtempSync(join(tmpdir(), 'bench-sessions-'))
+const removals: Array<() => unknown> = [() => { rmSync(folder, { recursive: true, force: true }) }]
+
+async function start (): Promise<void> {
+  await bundleReleases(folder)
+  for (const [name, missing, server] of [
+    ['BENCH_REDIS', redisMissing, () => startRedis('no')] as const,
+    ['BENCH_POSTGRES', postgresMissing, startPostgres] as const
+  ]) {
+    if (missing !== false) continue
+    const { port, remove } = await server()
+    process.env[name] = String(port)
+    removals.push(remove)
+  }
 }
 
-async function inMemory (): Promise<Subject> {
-  const counters = new Map<string, number>()
-  const size = async (): Promise<number> => {
-    globalThis.gc?.()
-    return process.memoryUsage().heapUsed
-  }
-  const limit = async (): Promise<void> => { counters.set('n', (counters.get('n') ?? 0) + 1) }
+const redis = (): Redis => new Redis({ port: Number(process.env.BENCH_REDIS), host: '127.0.0.1' })
+const postgres = (): pg.Pool =>
+  new pg.Pool({ port: Number(process.env.BENCH_POSTGRES), host: '127.0.0.1', user: 'postgres', max: callers })
+
+function inTurns (name: string, base: string, prepare: () => Promise<(caller: number) => Promise<unknown>>): Variant {
   return {
-    name: 'memory',
-    store: memoryStore({ limit: sessionCount * 2 }),
-    size,
-    limitName: 'Map.set',
-    limit,
-    close: async () => {}
+    name,
+    base,
+    count: 30_000,
+    load: null,
+    async prepare (): Promise<Subject> {
+      const step = await prepare()
+      const steps: Array<Promise<unknown>> = []
+      return {
+        async call (index) {
+          if (steps.push(step(index % callers)) < callers) return
+          await Promise.all(steps.splice(0))
+          await nextTurn()
+        }
+      }
+    }
   }
 }
 
-async function inRedis (): Promise<Subject> {
-  const server = await startRedis('no')
-  const client = new Redis({ port: server.port, host: '127.0.0.1' })
-  const size = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1])
-  const close = async (): Promise<void> => {
-    client.disconnect()
-    await server.remove()
-  }
-  return { name: 'Redis', store: redisStore({ client }), size, limitName: 'INCR', limit: () => client.incr('n'), close }
+function refreshes (name: string, base: string, open: () => Promise<Chains>): Variant {
+  return inTurns(name, base, async () => {
+    const { begin, refresh } = await open()
+    const tokens = await Promise.all(Array.from({ length: callers }, begin))
+    return async caller => { tokens[caller] = await refresh(tokens[caller] ?? '') }
+  })
 }
 
-async function inPostgres (): Promise<Subject> {
-  const server = await startPostgres()
-  const pool = new pg.Pool({ port: server.port, host: '127.0.0.1', user: 'postgres', database: 'postgres', max: 16 })
-  const store = postgresStore({ pool })
+function onMemory (): Variant[] {
+  const first = 'memory, the first release'
+  return [
+    refreshes(first, first, async () => await firstSessions(folder, stores => stores.memoryStore(), identity)),
+    refreshes('memory', first, async () => await sessionsNow(folder, stores => stores.memoryStore(), identity))
+  ]
+}
+
+function onRedis (): Variant[] {
+  return [
+    inTurns('INCR', 'INCR', async () => {
+      const client = redis()
+      return async caller => await client.incr(`n${caller}`)
+    }),
+    refreshes('Redis', 'INCR', async () =>
+      await sessionsNow(folder, stores => stores.redisStore({ client: redis() }), identity))
+  ]
+}
+
+function onPostgres (): Variant[] {
+  return [
+    inTurns('UPDATE', 'UPDATE', async () => {
+      const pool = postgres()
+      await pool.query('CREATE TABLE IF NOT EXISTS counters (id int PRIMARY KEY, n int) WITH (fillfactor = 50)')
+      await pool.query('INSERT INTO counters SELECT id, 0 FROM generate_series(0, 99) AS id ON CONFLICT DO NOTHING')
+      return async caller => await pool.query('UPDATE counters SET n = n + 1 WHERE id = $1', [caller])
+    }),
+    refreshes('PostgreSQL', 'UPDATE', async () =>
+      await sessionsNow(folder, stores => stores.postgresStore({ pool: postgres() }), identity))
+  ]
+}
+
+async function printBytes (name: string, store: SessionStore, size: () => Promise<number>): Promise<void> {
   await store.read('tables are made')
-  await pool.query('CREATE TABLE counters (id int PRIMARY KEY, n int NOT NULL) WITH (fillfactor = 50)')
-  await pool.query('INSERT INTO counters SELECT id, 0 FROM generate_series(0, 999) AS id')
-  const size = async (): Promise<number> => {
-    await pool.query('VACUUM token_exchange_sessions')
-    const { rows } = await pool.query<{ size: string }>(
-      "SELECT pg_total_relation_size('token_exchange_sessions') AS size"
-    )
-    return Number(rows[0]?.size)
-  }
-  let id = 0
-  const limit = (): Promise<unknown> => pool.query('UPDATE counters SET n = n + 1 WHERE id = $1', [id++ % 1000])
-  const close = async (): Promise<void> => {
-    await pool.end()
-    await server.remove()
-  }
-  return { name: 'PostgreSQL', store, size, limitName: 'UPDATE', limit, close }
-}
-
-async function bytesPerSession ({ store, size }: Subject): Promise<number> {
   const before = await size()
   const text = storeIdentity(identity)
   const now = Date.now()
-  let made = 0
-  await inParallel(async () => {
-    while (made < sessionCount) await store.create(rowOf(made++, text, now))
+  for (let made = 0; made < sessionCount; made += callers) {
+    await Promise.all(Array.from({ length: callers }, (_unused, index) => store.create(rowOf(made + index, text, now))))
+  }
+  const bytes = Math.round((await size() - before) / sessionCount)
+  console.log(`${name}: ${bytes} bytes for each of ${sessionCount} sessions`)
+}
+
+async function printAllBytes (): Promise<void> {
+  await printBytes('memory', memoryStore({ limit: sessionCount * 2 }), async () => {
+    globalThis.gc?.()
+    return process.memoryUsage().heapUsed
   })
-  return (await size() - before) / sessionCount
+  if (process.env.BENCH_REDIS !== undefined) {
+    const client = redis()
+    const size = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1])
+    await printBytes('Redis', redisStore({ client }), size)
+    client.disconnect()
+  }
+  if (process.env.BENCH_POSTGRES !== undefined) {
+    const pool = postgres()
+    await printBytes('PostgreSQL', postgresStore({ pool }), async () => {
+      await pool.query('VACUUM token_exchange_sessions')
+      const size = "pg_total_relation_size('token_exchange_sessions')"
+      const { rows } = await pool.query<{ size: string }>(`SELECT ${size} AS size`)
+      return Number(rows[0]?.size)
+    })
+    await pool.end()
+  }
 }
 
 function rowOf (number: number, text: string, now: number): Session {
@@ -125,64 +171,14 @@ function rowOf (number: number, text: string, now: number): Session {
   }
 }
 
-async function refreshesPerSecond ({ store }: Subject): Promise<number> {
-  const options = resolveSessionOptions({ store, secrets: [randomBytes(32).toString('base64url')] }, [])
-  const sessions = createSessions(options, {
-    issuer: 'https://api.example.com',
-    accessTokenLifetime: 3600,
-    clockTolerance: 5,
-    report: () => {}
-  })
-  const perSecond = await rate(async () => {
-    let { refreshToken } = await sessions.begin(identity, 'google:1', sessions.mark())
-    return async () => {
-      const claim = await sessions.present(refreshToken)
-      refreshToken = (await claim.advance('google:1')).refreshToken
-    }
-  })
-  await sessions.close()
-  return perSecond
+if (isParent) {
+  await start()
+  await printAllBytes()
 }
-
-async function rate (open: () => Promise<() => Promise<unknown>>): Promise<number> {
-  const works = await Promise.all(Array.from({ length: callers }, open))
-  const started = performance.now()
-  const end = started + seconds * 1000
-  let done = 0
-  await Promise.all(works.map(async work => {
-    for (; performance.now() < end; done++) await work()
-  }))
-  return done / (performance.now() - started) * 1000
-}
-
-async function inParallel (work: () => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: callers }, work))
-}
-
-async function measure (open: () => Promise<Subject>): Promise<Record<string, string | number>> {
-  const subject = await open()
-  const bytes = await bytesPerSession(subject)
-  const refreshes = await refreshesPerSecond(subject)
-  const limit = await rate(async () => subject.limit)
-  await subject.close()
-  return {
-    store: subject.name,
-    sessions: sessionCount,
-    'bytes each': Math.round(bytes),
-    'refreshes/s': Math.round(refreshes),
-    'own limit': `${Math.round(limit)} ${subject.limitName}/s`,
-    ratio: (refreshes / limit).toFixed(2)
-  }
-}
-
-const subjects = [
-  inMemory,
-  ...(redisMissing === false ? [inRedis] : []),
-  ...(postgresMissing === false ? [inPostgres] : [])
-]
-const table: Record<string, string | number>[] = []
-for (const open of subjects) {
-  table.push(await measure(open))
-  console.error(table.at(-1))
-}
-console.table(table)
+await compare(import.meta.url, [
+  ...onMemory(),
+  ...(process.env.BENCH_REDIS === undefined ? [] : onRedis()),
+  ...(process.env.BENCH_POSTGRES === undefined ? [] : onPostgres())
+])
+for (const remove of removals) await remove()
+process.exit()
