@@ -14,6 +14,12 @@ export const secret = 'a5f0c9d2e7b84613-5c1e9b7a40d83f26-hs256'
 export const applicationKey = 'application-key-of-ios'
 export const masterKey = 'master-key-of-operations'
 
+/** Why a test has to be skipped with the Fastify at hand; false from the release on that has what it needs. */
+export function fastifyBefore (release: string, what: string): string | false {
+  const isOlder = Fastify().version.localeCompare(release, 'en', { numeric: true }) < 0
+  return isOlder ? `Fastify has ${what} from ${release} on` : false
+}
+
 /** Options of a server that has guards and no login routes. */
 export const guardsOnly: TokenExchangeOptions = {
   issuer,

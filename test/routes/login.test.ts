@@ -3,7 +3,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import rateLimit from '@fastify/rate-limit'
 import { errors } from '../../src/errors.js'
 import { decodeClaims, loginServer } from './login-server.js'
-import { issuer, ownProvider } from '../server.js'
+import { fastifyBefore, issuer, ownProvider } from '../server.js'
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -226,7 +226,6 @@ t.test('strict is not hostile: what may be sent', async t => {
   const { app, login } = await loginServer()
   const rows: Array<[string, string | Buffer, Record<string, string>]> = [
     ['a charset', '{"access_token":"good"}', { 'content-type': 'application/json; charset=utf-8' }],
-    ['a type in capitals', '{"access_token":"good"}', { 'content-type': 'Application/JSON' }],
     [
       'a form with a charset',
       'access_token=good',
@@ -251,6 +250,14 @@ t.test('strict is not hostile: what may be sent', async t => {
     t.equal(answer.json().user?.userId, 'own:10158', name)
   }
   t.equal(({} as Record<string, unknown>).access_token, undefined, 'no prototype was touched')
+  await app.close()
+})
+
+t.test('a content type in capitals', { skip: fastifyBefore('5.1.0', 'content types in any case') }, async t => {
+  const { app, login } = await loginServer()
+  const answer = await login('{"access_token":"good"}', { headers: { 'content-type': 'Application/JSON' } })
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.json().user?.userId, 'own:10158')
   await app.close()
 })
 
