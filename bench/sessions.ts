@@ -165,6 +165,8 @@ function rowOf (number: number, text: string, now: number): Session {
     issuer: 'https://api.example.com',
     userId: `google:${number}`,
     identity: own,
+    identityKey: JSON.stringify(['google', String(number)]),
+    providerSession: null,
     secretId: 'Yl3kq-9A',
     ...counted,
     ...timed

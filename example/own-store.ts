@@ -10,8 +10,10 @@ import type { Database } from './database.js'
 export const ownTables = [
   `CREATE TABLE IF NOT EXISTS app_session (id text PRIMARY KEY, issuer text NOT NULL, user_id text NOT NULL,
     identity text NOT NULL, body text NOT NULL, ended boolean NOT NULL, version bigint NOT NULL,
-    created_at bigint NOT NULL, expires_at bigint NOT NULL)`,
+    created_at bigint NOT NULL, expires_at bigint NOT NULL, identity_key text, provider_session text)`,
   'CREATE INDEX IF NOT EXISTS app_session_user ON app_session (user_id, created_at) WHERE NOT ended',
+  'CREATE INDEX IF NOT EXISTS app_session_identity ON app_session (identity_key) WHERE NOT ended',
+  'CREATE INDEX IF NOT EXISTS app_session_provider ON app_session (provider_session) WHERE NOT ended',
   'CREATE TABLE IF NOT EXISTS app_revocation (number bigint PRIMARY KEY, body text NOT NULL, at bigint NOT NULL)',
   'CREATE TABLE IF NOT EXISTS app_counter (name text PRIMARY KEY, value bigint NOT NULL)',
   'CREATE TABLE IF NOT EXISTS app_spent (key text PRIMARY KEY, expires_at bigint NOT NULL)',
@@ -32,7 +34,9 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     session.ended,
     session.version,
     session.createdAt,
-    session.expiresAt
+    session.expiresAt,
+    session.identityKey,
+    session.providerSession
   ]
 
   // One statement writes the list and the rows, so that neither is there without the other. The counter's row is
@@ -49,9 +53,18 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     )
   }
 
+  async function listBy (column: string, value: string, issuer: string, limit = 1000): Promise<Session[]> {
+    const { rows } = await query(
+      `SELECT body, ended, version FROM app_session WHERE ${column} = $1 AND issuer = $2 AND NOT ended
+      ORDER BY created_at LIMIT $3`,
+      [value, issuer, limit]
+    )
+    return rows.map(readSession)
+  }
+
   return {
     async create (session) {
-      await query('INSERT INTO app_session VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', valuesOf(session))
+      await query('INSERT INTO app_session VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)', valuesOf(session))
     },
     async read (id) {
       const { rows: [row] } = await query('SELECT identity, body, ended, version FROM app_session WHERE id = $1', [id])
@@ -61,19 +74,15 @@ export function ownStore (database: Pick<Database, 'query'>): SessionStore {
     async replace (session) {
       const { rows } = await query(
         `UPDATE app_session SET user_id = $3, identity = $4, body = $5, ended = $6, version = $7, created_at = $8,
-        expires_at = $9 WHERE id = $1 AND issuer = $2 AND version = $7::bigint - 1 RETURNING id`,
+        expires_at = $9, identity_key = $10, provider_session = $11
+        WHERE id = $1 AND issuer = $2 AND version = $7::bigint - 1 RETURNING id`,
         valuesOf(session)
       )
       return rows.length === 1
     },
-    async list (issuer, userId, limit) {
-      const { rows } = await query(
-        `SELECT body, ended, version FROM app_session WHERE user_id = $1 AND issuer = $2 AND NOT ended
-        ORDER BY created_at LIMIT $3`,
-        [userId, issuer, limit]
-      )
-      return rows.map(readSession)
-    },
+    list: (issuer, userId, limit) => listBy('user_id', userId, issuer, limit),
+    listByIdentity: (issuer, key, limit) => listBy('identity_key', key, issuer, limit),
+    listByProviderSession: (issuer, key, limit) => listBy('provider_session', key, issuer, limit),
     end: (ids, revocations) => append(revocations, ids),
     revoke: revocations => append(revocations, []),
     // A cursor beyond the end is one of the list before the database was restored: begin again.

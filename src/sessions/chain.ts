@@ -4,7 +4,7 @@ import type { Arrivals } from './arrivals.js'
 import type { Ending } from './ending.js'
 import { sessionIdAt, tokenIdFor, type RefreshTokens } from './refresh-token.js'
 import type { Revocations } from './revocations.js'
-import { judge, requireGoingOn, restoreIdentity, storeIdentity, usedAt, type Lifetimes } from './session.js'
+import { judge, keysOf, requireGoingOn, restoreIdentity, storeIdentity, usedAt, type Lifetimes } from './session.js'
 import type { Session } from './store.js'
 import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
@@ -91,11 +91,10 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     mark: number,
     clientId?: string
   ): Promise<SessionGrant> {
-    const text = storeIdentity(identity)
     confirm(userId, mark)
     const ask = calls.open()
     const session = {
-      ...newSession(text, userId, revocations.beginning(userId, mark)),
+      ...newSession(identity, userId, revocations.beginning(userId, mark)),
       ...(clientId !== undefined && { clientId })
     }
     await ask(store => store.create(session))
@@ -148,8 +147,13 @@ export function createSessionChain (parts: ChainParts): SessionChain {
   }
 
   async function goingOn (ask: Ask, sessionId: string): Promise<Session> {
-    const session = requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    const session = await read(ask, sessionId)
     return revocations.isEnded(session.id, session.userId) ? await refuse(ask, session) : session
+  }
+
+  async function read (ask: Ask, sessionId: string): Promise<Session> {
+    const session = requireGoingOn(await ask(store => store.read(sessionId)), issuer, clock.now())
+    return session.identityKey === null ? { ...session, ...keysOf(restoreIdentity(session.identity)) } : session
   }
 
   // It is listed, or its user is, and its row has not ended yet: the end was broken off, or comes behind.
@@ -196,7 +200,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
       // Nobody who revokes the user of before would find this session any more.
       if (userId !== session.userId) await ending.earlierTokens(ask, session.id, version)
       if (await ask(store => store.replace(next))) return isEnded(session, userId) ? await refuse(ask, next) : next
-      session = requireGoingOn(await ask(store => store.read(seen.id)), issuer, clock.now())
+      session = await read(ask, seen.id)
     }
     throw new errors.StoreUnavailableError('the session could not be written: it kept changing')
   }
@@ -215,11 +219,13 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     }
   }
 
-  function newSession (identity: string, userId: string, began: number): Session {
+  function newSession (who: Identity, userId: string, began: number): Session {
+    const identity = storeIdentity(who)
     const counted = { counter: 0, arrivedAt: null, ended: false, version: 0 }
     const timed = { createdAt: began, lastUsedAt: began, expiresAt: began }
     const id = sessionIdAt(began)
-    return usedAt({ id, issuer, userId, identity, secretId: tokens.secretId, ...counted, ...timed }, began, lifetimes)
+    const session = { id, issuer, userId, identity, ...keysOf(who), secretId: tokens.secretId, ...counted, ...timed }
+    return usedAt(session, began, lifetimes)
   }
 
   return {

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import type { Identity } from '../identity.js'
+import { isId, type Identity } from '../identity.js'
 import type { RefreshTokenContent } from './refresh-token.js'
 import type { Session } from './store.js'
 
@@ -50,6 +50,22 @@ export function judge (
   if (counter < session.counter - 1) return 'reused'
   if (arrivedAt === null) return 'retry'
   return retryWindow > 0 && now - arrivedAt <= retryWindow ? 'retry' : 'reused'
+}
+
+/** What the store finds the sessions of an identity by: text that names the provider, and nobody else's. */
+export function identityKeyOf (provider: string, subject: string): string {
+  return JSON.stringify([provider, subject])
+}
+
+/** What it finds those by that began in one session at the provider. */
+export function providerSessionOf (provider: string, sid: string): string {
+  return JSON.stringify([provider, sid])
+}
+
+/** Both of an identity; a `sid` that no store could keep, or look for, is none. */
+export function keysOf ({ provider, subject, claims }: Identity): Pick<Session, 'identityKey' | 'providerSession'> {
+  const providerSession = isId(claims.sid) ? providerSessionOf(provider, claims.sid) : null
+  return { identityKey: identityKeyOf(provider, subject), providerSession }
 }
 
 /** Bytes of JSON. A login posts 32 KiB at most; what is larger than this is not somebody's identity. */

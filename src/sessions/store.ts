@@ -13,6 +13,13 @@ export interface Session {
   readonly userId: string
   /** The identity that logged in, as JSON of at most 16 KiB: what the lookup is asked with at each refresh. */
   readonly identity: string
+  /**
+   * Who logged in, by the provider's name and its id of the user; what it is made of is not for stores to know. Null on
+   * a row of an earlier version, until its next refresh.
+   */
+  readonly identityKey: string | null
+  /** The same of the session that the provider has of its own (`sid`, OpenID Connect Back-Channel Logout 1.0, 2.1). */
+  readonly providerSession: string | null
   /** The OAuth client that it was begun for, of a login by redirect. */
   readonly clientId?: string
   /** Which of the servers' secrets made its refresh tokens. */
@@ -70,6 +77,9 @@ export const revocationsKept = 90_000_000
 /** A session as `list` answers it: an identity may be 16 KiB, and a user may have many sessions. */
 export type ListedSession = Omit<Session, 'identity'>
 
+/** Sessions that are listed where nobody says how many. */
+export const listLimit = 1000
+
 /**
  * Where sessions live. The built-in stores are of this shape; one in an application's own database is a statement for
  * each operation. `sessionStoreConformance` of `fastify-token-exchange/testing` checks it.
@@ -92,6 +102,13 @@ export interface SessionStore {
    * Those that expired less than {@link keptAfterExpiry} ago are among them.
    */
   list (issuer: string, userId: string, limit: number): Promise<readonly ListedSession[]>
+  /**
+   * The same of an identity, whatever users its sessions are of.
+   * @param limit @default 1000
+   */
+  listByIdentity (issuer: string, identityKey: string, limit?: number): Promise<readonly ListedSession[]>
+  /** The same of a session that the provider has of its own. @param limit @default 1000 */
+  listByProviderSession (issuer: string, providerSession: string, limit?: number): Promise<readonly ListedSession[]>
   /**
    * Appends to the list of revocations, as `revoke` does, and marks sessions as ended, whatever their version, which
    * goes up by one: their identity is emptied. Passes over unknown ids, and over those that have ended, whose rows

@@ -31,7 +31,14 @@ export interface ConformanceCheck {
  * @param open the store; called once in each check
  */
 export function sessionStoreConformance (open: () => SessionStore | Promise<SessionStore>): ConformanceCheck[] {
-  const checks: StoreChecks = { ...ofSessions, ...ofEnds, ...ofRevocations, ...ofSpending, ...ofKeeping }
+  const checks: StoreChecks = {
+    ...ofSessions,
+    ...ofIdentities,
+    ...ofEnds,
+    ...ofRevocations,
+    ...ofSpending,
+    ...ofKeeping
+  }
   return Object.entries(checks).map(([name, check]) => ({ name, run: async () => await check(await open()) }))
 }
 
@@ -40,6 +47,8 @@ const ofSessions: StoreChecks = {
     const session = await created(store, {
       userId: 'ключ "\' {}\\',
       identity: '{"name":"O\'Brien \\u0000 ✓"}',
+      identityKey: '["conformance","O\'Brien \\ ✓"]',
+      providerSession: '["conformance","sid"]',
       arrivedAt: 1_700_000_000_123
     })
     assert.deepEqual({ ...await store.read(session.id) }, session)
@@ -98,6 +107,56 @@ const ofSessions: StoreChecks = {
     await store.replace({ ...session, userId, version: 1 })
     assert.deepEqual(idsOf(await store.list(issuer, userId, 10)), [session.id])
     assert.deepEqual(await store.list(issuer, session.userId, 10), [])
+  }
+}
+
+/** Sessions by who logged in, and by the session that the provider has of its own. */
+const ofIdentities: StoreChecks = {
+  'lists the sessions of an identity, whatever users they are of, and of nobody else': async store => {
+    const identityKey = randomId()
+    const mine = [await created(store, { identityKey }), await created(store, { identityKey })]
+    await created(store, { identityKey: `${identityKey}2` })
+    await created(store, { identityKey: null })
+    await created(store, { identityKey, issuer: 'https://another.example' })
+    assert.deepEqual(idsOf(await store.listByIdentity(issuer, identityKey)), idsOf(mine))
+    assert.deepEqual(await store.listByIdentity(issuer, randomId()), [])
+  },
+  'lists the sessions of a session at the provider, and of no other': async store => {
+    const [providerSession, identityKey] = [randomId(), randomId()]
+    const mine = [await created(store, { providerSession, identityKey }), await created(store, { providerSession })]
+    await created(store, { providerSession: `${providerSession}2`, identityKey })
+    await created(store, { providerSession: null, identityKey })
+    await created(store, { providerSession, issuer: 'https://another.example' })
+    assert.deepEqual(idsOf(await store.listByProviderSession(issuer, providerSession)), idsOf(mine))
+    assert.deepEqual(await store.listByProviderSession(issuer, identityKey), [])
+  },
+  'lists the oldest of them first, no more than were asked for, and without their identity': async store => {
+    const both = { identityKey: randomId(), providerSession: randomId() }
+    const now = Date.now()
+    for (const age of [3, 1, 4, 2]) await created(store, { ...both, createdAt: now - age * 1000 })
+    for (const listed of [
+      await store.listByIdentity(issuer, both.identityKey, 3),
+      await store.listByProviderSession(issuer, both.providerSession, 3)
+    ]) {
+      assert.deepEqual(listed.map(({ createdAt }) => now - createdAt), [4000, 3000, 2000])
+      assert.ok(listed.every(session => !('identity' in session) && session.identityKey === both.identityKey))
+    }
+  },
+  'lists them as long as they go on': async store => {
+    const both = { identityKey: randomId(), providerSession: randomId() }
+    const [first, second] = [await created(store, both), await created(store, both)]
+    await store.end([first.id], [])
+    assert.equal(await store.replace({ ...second, userId: randomId(), counter: 1, version: 1 }), true)
+    assert.deepEqual(idsOf(await store.listByIdentity(issuer, both.identityKey)), [second.id])
+    assert.deepEqual(idsOf(await store.listByProviderSession(issuer, both.providerSession)), [second.id])
+  },
+  'lists a session that was written before there were identity keys, once it has one': async store => {
+    const session = await created(store, { identityKey: null })
+    const both = { identityKey: randomId(), providerSession: randomId() }
+    assert.equal(await store.replace({ ...session, ...both, version: 1 }), true)
+    assert.deepEqual(idsOf(await store.listByIdentity(issuer, both.identityKey)), [session.id])
+    assert.deepEqual(idsOf(await store.listByProviderSession(issuer, both.providerSession)), [session.id])
+    assert.deepEqual(idsOf(await store.list(issuer, session.userId, 10)), [session.id])
   }
 }
 

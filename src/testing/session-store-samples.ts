@@ -18,6 +18,8 @@ export function newSession (different: Partial<Session> = {}): Session {
     issuer,
     userId: randomId(),
     identity,
+    identityKey: JSON.stringify(['conformance', randomId()]),
+    providerSession: null,
     secretId: 'secret',
     ...counted,
     ...timed,

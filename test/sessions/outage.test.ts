@@ -165,6 +165,8 @@ function silentStore (answer: Promise<never>): SessionStore {
     read: operation,
     replace: operation,
     list: operation,
+    listByIdentity: operation,
+    listByProviderSession: operation,
     end: operation,
     revoke: operation,
     revocations: operation,

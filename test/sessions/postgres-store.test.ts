@@ -50,7 +50,10 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     t.equal(await stores[1]?.replace({ ...one, counter: 4, version: 1 }), true)
     t.equal((await stores[2]?.list(one.issuer, one.userId, 100))?.length, 50)
     t.match(await stores[3]?.revocations(null, 0), { revocations: [{ id: 'revoked before' }] })
-    t.same(await indexesOf(pool), ['token_exchange_sessions_of_user', 'token_exchange_sessions_pkey'])
+    t.same(await indexesOf(pool), [
+      'token_exchange_sessions_of_identity', 'token_exchange_sessions_of_provider_session',
+      'token_exchange_sessions_of_user', 'token_exchange_sessions_pkey'
+    ])
   })
 
   await t.test('a server of the first version goes on beside a newer one', async t => {
@@ -62,7 +65,7 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     const [theirs, ours] = [newSession(), Object.assign(newSession(), { boundTo: 'a key' })]
     await first.create(theirs)
     await second.create(ours)
-    t.strictSame({ ...await second.read(theirs.id) }, theirs)
+    t.strictSame({ ...await second.read(theirs.id) }, { ...theirs, identityKey: null })
     t.match(await first.read(ours.id), { userId: ours.userId, identity: ours.identity, ended: false })
     t.equal(await first.replace({ ...ours, counter: 1, version: 1 }), true)
     const kept = { ...ours, counter: 1, version: 1 }
@@ -76,6 +79,36 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     t.match(await second.revocations(null, 0), { revocations: [{ id: theirs.id }] })
     await second.end([ours.id], [newRevocation({ id: ours.id })])
     t.match(await first.read(ours.id), { ended: true })
+  })
+
+  await t.test('sessions of an earlier version are found by their identity', async t => {
+    const { pool } = await newDatabase(t)
+    for (const statement of firstTables) await pool.query(statement)
+    const [first, second] = [firstStore(pool), postgresStore({ pool })]
+    const who = [
+      ['google', '10769150350006150715'],
+      ['own', 'O\'Brien "\\" \u0001 ключ ✓ \n'],
+      ['own', '"'],
+      ['own', '\\'],
+      ['own', 'x","y'],
+      ['own', 'x'.repeat(20_000)]
+    ] as const
+    const sessionOf = ([provider, subject]: readonly [string, string], claims: object = {}) =>
+      newSession({ identity: JSON.stringify({ provider, subject, clientId: null, claims }) })
+    const before = who.map(one => sessionOf(one, { text: '\u0000 \ud800', subject: 'another' }))
+    const junk = ['', '{', '{"provider":1}', '{"provider":"own","subject":"', '{"subject":"x","provider":"own"}']
+    for (const session of [...before, ...junk.map(identity => newSession({ identity }))]) await first.create(session)
+    const ended = sessionOf(who[0])
+    await first.create(ended)
+    await first.end([ended.id])
+    await second.now?.()
+    const beside = who.map(one => sessionOf(one))
+    for (const session of beside) await first.create(session)
+    for (const [number, one] of who.entries()) {
+      const listed = await second.listByIdentity('https://api.example', JSON.stringify(one))
+      t.same(listed.map(({ id }) => id).sort(), [before[number]?.id, beside[number]?.id].sort(), one[1].slice(0, 20))
+    }
+    t.match(await second.read(before[0]?.id ?? ''), { identityKey: '["google","10769150350006150715"]' })
   })
 
   await t.test('a role that may not create tables is told what to do, and needs no restart then', async t => {
@@ -139,7 +172,8 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     const { rows } = await pool.query(`SELECT DISTINCT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid
       AND (attnum = ANY (indkey) OR indpred::text LIKE '%:varattno ' || attnum || ' %')
       WHERE indrelid = 'token_exchange_sessions'::regclass ORDER BY attname`)
-    t.same(rows.map(({ attname }) => attname), ['created_at', 'ended', 'id', 'user_id'])
+    const indexed = ['created_at', 'ended', 'id', 'identity_key', 'provider_session', 'user_id']
+    t.same(rows.map(({ attname }) => attname), indexed)
     const { rows: [table] } = await pool.query(
       "SELECT reloptions FROM pg_class WHERE relname = 'token_exchange_sessions'"
     )

@@ -9,6 +9,8 @@ export function newSession (different: Partial<Session> = {}): Session {
     issuer: 'https://api.example',
     userId: 'test:1',
     identity: '{"provider":"test","subject":"1","claims":{}}',
+    identityKey: '["test","1"]',
+    providerSession: null,
     secretId: 's',
     counter: 0,
     arrivedAt: null,

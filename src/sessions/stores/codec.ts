@@ -18,7 +18,8 @@ export function sessionOf (fields: Fields): Session | null {
   if (counter === undefined || createdAt === undefined || lastUsedAt === undefined) return null
   if (expiresAt === undefined || version === undefined || arrivedAt === undefined) return null
   const texts = { id, issuer, userId, identity, secretId }
-  return { ...fields, ...texts, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version }
+  const keys = { identityKey: textOrNull(fields.identityKey), providerSession: textOrNull(fields.providerSession) }
+  return { ...fields, ...texts, ...keys, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ended, version }
 }
 
 /** The same without its identity. */
@@ -54,10 +55,20 @@ export function decodeFields (json: unknown): Fields {
 
 /** The members of a session as Redis keeps them: a list, and last a record of those that came later. */
 export function encodeMembers (session: Session): string {
-  const { id, version, ended, identity, issuer, userId, ...others } = session
-  const { secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ...later } = others
+  const { id, version, ended, identity, issuer, userId, identityKey, providerSession, ...others } = session
+  const { secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt, ...newer } = others
+  const later = { ...keysIn(session), ...newer }
   const list = [issuer, userId, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt]
   return JSON.stringify(Object.keys(later).length === 0 ? list : [...list, later])
+}
+
+/** How they begin in the record; empty where there are none. No text in JSON reads the same. */
+export function encodeKeys (session: Session): string {
+  return JSON.stringify(keysIn(session)).slice(1, -1)
+}
+
+function keysIn ({ identityKey, providerSession }: Session): object {
+  return { ...(identityKey !== null && { identityKey }), ...(providerSession !== null && { providerSession }) }
 }
 
 // `version:ended:indexed until:members`, a line feed, the identity. Before, it was `version:members`, and the members
@@ -74,10 +85,15 @@ export function fieldsIn (id: string, value: unknown): Fields {
   return { ...recordOf(last), id, issuer, userId, identity, secretId, counter, ...times, ended, version }
 }
 
-/** Whose the members say that the session is; null where they are none. */
-export function ownerIn (members: unknown): { issuer: string, userId: string } | null {
-  const [issuer, userId] = listOf(decoded(members))
-  return typeof issuer === 'string' && typeof userId === 'string' ? { issuer, userId } : null
+/** What a session is listed by. */
+export type ListedBy = Pick<Session, 'issuer' | 'userId' | 'identityKey' | 'providerSession'>
+
+/** What the members say that the session is listed by; null where they are none. */
+export function listedByIn (members: unknown): ListedBy | null {
+  const [issuer, userId, , , , , , , later] = listOf(decoded(members))
+  if (typeof issuer !== 'string' || typeof userId !== 'string') return null
+  const { identityKey, providerSession } = recordOf(later)
+  return { issuer, userId, identityKey: textOrNull(identityKey), providerSession: textOrNull(providerSession) }
 }
 
 /** A safe integer in any of its spellings: those of 64 bits come as strings (pg), numbers (PGlite) or bigints. */
@@ -101,6 +117,10 @@ export function listOf (value: unknown): unknown[] {
 /** Whether UTF-8 can hold the text: a database would write one and the same character for each half of a pair. */
 export function isWellFormed (text: string): boolean {
   return !/\p{Surrogate}/u.test(text)
+}
+
+function textOrNull (value: unknown): string | null {
+  return typeof value === 'string' ? value : null
 }
 
 function decoded (json: unknown): unknown {

@@ -2,7 +2,9 @@ import { errors } from '../../errors.js'
 import { integer, open } from '../../options/values.js'
 import {
   keptAfterExpiry,
+  listLimit,
   revocationsKept,
+  type ListedSession,
   type Revocation,
   type Session,
   type SessionStore
@@ -25,38 +27,31 @@ export interface MemoryStoreOptions {
 export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
   const limit = open(options, 'memoryStore', ['limit']).read('limit', integer(1, Number.MAX_SAFE_INTEGER), 100_000)
   const sessions = new Map<string, Session>()
-  const ofUser = new Map<string, Set<string>>()
+  const ofUser = createIndex(({ issuer, userId }) => keyOf(issuer, userId))
+  const ofIdentity = createIndex(({ issuer, identityKey }) => keyOf(issuer, identityKey))
+  const ofProviderSession = createIndex(({ issuer, providerSession }) => keyOf(issuer, providerSession))
+  const indexes = [ofUser, ofIdentity, ofProviderSession]
   const spent = new Map<string, number>()
   const kept = new Map<string, { readonly value: string, readonly expiresAt: number }>()
   const listeners = new Set<() => void>()
   let log: Revocation[] = []
   let dropped = 0
 
-  // A user's id is free text: the pair is written so that no other pair reads the same.
-  const userKey = (issuer: string, userId: string): string => JSON.stringify([issuer, userId])
-
   function write (session: Session): void {
     const before = sessions.get(session.id)
     sessions.set(session.id, Object.freeze({ ...session }))
-    if (before?.userId === session.userId && before.ended === session.ended) return
-    if (before !== undefined) unlink(before)
-    if (session.ended) return
-    const key = userKey(session.issuer, session.userId)
-    const ids = ofUser.get(key) ?? new Set()
-    ofUser.set(key, ids.add(session.id))
+    for (const index of indexes) index.move(session.id, before, session)
   }
 
-  function unlink ({ id, issuer, userId }: Session): void {
-    const key = userKey(issuer, userId)
-    const ids = ofUser.get(key)
-    ids?.delete(id)
-    if (ids?.size === 0) ofUser.delete(key)
+  function listed (ids: readonly string[], most = listLimit): ListedSession[] {
+    const all = ids.flatMap(id => sessions.get(id) ?? []).sort((one, other) => one.createdAt - other.createdAt)
+    return all.slice(0, most).map(({ identity, ...listed }) => listed)
   }
 
   function removeIf (isDue: (session: Session) => boolean): void {
     for (const session of sessions.values()) {
       if (!isDue(session)) continue
-      unlink(session)
+      for (const index of indexes) index.move(session.id, session, undefined)
       sessions.delete(session.id)
     }
   }
@@ -126,11 +121,10 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
       write(session)
       return true
     },
-    async list (issuer, userId, most) {
-      const ids = [...ofUser.get(userKey(issuer, userId)) ?? []]
-      const all = ids.flatMap(id => sessions.get(id) ?? []).sort((one, other) => one.createdAt - other.createdAt)
-      return all.slice(0, most).map(({ identity, ...listed }) => listed)
-    },
+    list: async (issuer, userId, most) => listed(ofUser.find(keyOf(issuer, userId)), most),
+    listByIdentity: async (issuer, identityKey, most) => listed(ofIdentity.find(keyOf(issuer, identityKey)), most),
+    listByProviderSession: async (issuer, providerSession, most) =>
+      listed(ofProviderSession.find(keyOf(issuer, providerSession)), most),
     async end (ids, revocations) {
       append(revocations)
       for (const session of ids.map(id => sessions.get(id))) {
@@ -166,4 +160,31 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
       return () => { listeners.delete(wake) }
     }
   }
+}
+
+/** Ids of the sessions that go on, by one of the things that they are listed by. */
+function createIndex (keyIn: (session: Session) => string | null) {
+  const found = new Map<string, Set<string>>()
+  const keyAt = (session: Session | undefined): string | null =>
+    session === undefined || session.ended ? null : keyIn(session)
+
+  function move (id: string, before: Session | undefined, after: Session | undefined): void {
+    const [from, to] = [keyAt(before), keyAt(after)]
+    if (from === to) return
+    if (from !== null) remove(id, from)
+    if (to !== null) found.set(to, (found.get(to) ?? new Set()).add(id))
+  }
+
+  function remove (id: string, key: string): void {
+    const ids = found.get(key)
+    ids?.delete(id)
+    if (ids?.size === 0) found.delete(key)
+  }
+
+  return { move, find: (key: string | null) => [...(key === null ? undefined : found.get(key)) ?? []] }
+}
+
+// They are free text: the pair is written so that no other pair reads the same.
+function keyOf (issuer: string, name: string | null): string | null {
+  return name === null ? null : JSON.stringify([issuer, name])
 }

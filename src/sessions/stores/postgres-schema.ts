@@ -31,6 +31,11 @@ export function tablesOf (table: string): PostgresTables {
   }
 }
 
+/** `identityKey` out of the identity, whose text begins with what it is made of; null where there is none. */
+export const identityKeyInRow =
+  String.raw`'[' || substring(identity FROM '^{"provider":("[^"\\]*"),"subject":"') || ',' ||
+  substring(identity FROM '^{"provider":"[^"\\]*","subject":("(?:[^"\\]|\\.)*")') || ']'`
+
 /** How many migrations there are: what the tables have to be for this release. */
 const schemaVersion = 3
 
@@ -141,6 +146,14 @@ function migrationsOf (table: string): string[][] {
     `INSERT INTO ${schema} VALUES (2) ON CONFLICT DO NOTHING`
   ]
   const third = [
+    `ALTER TABLE ${sessions} ADD COLUMN IF NOT EXISTS identity_key text`,
+    `ALTER TABLE ${sessions} ADD COLUMN IF NOT EXISTS provider_session text`,
+    // An index holds 2704 bytes of a text at most.
+    `UPDATE ${sessions} SET identity_key = ${identityKeyInRow}
+  WHERE identity_key IS NULL AND NOT ended AND octet_length(${identityKeyInRow}) < 2000`,
+    `CREATE INDEX IF NOT EXISTS "${name}_of_identity" ON ${sessions} (identity_key, created_at) WHERE NOT ended`,
+    `CREATE INDEX IF NOT EXISTS "${name}_of_provider_session" ON ${sessions} (provider_session, created_at)
+  WHERE provider_session IS NOT NULL AND NOT ended`,
     `CREATE TABLE IF NOT EXISTS ${kept} (
   key text COLLATE "C" PRIMARY KEY,
   value text NOT NULL,

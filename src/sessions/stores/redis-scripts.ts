@@ -7,21 +7,22 @@ function script ({ raw: [text = ''] }: TemplateStringsArray): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
 
-// A session's value is `version:ended:indexed until:members as JSON`, a line feed, and the identity. The index of its
-// user holds it until that time, by the clock of the session's node: no refresh before it has to write to the index,
-// which may be on another node.
+// A session's value is `version:ended:indexed until:members as JSON`, a line feed, and the identity. The indexes of its
+// user, its identity and its session at the provider hold it until that time, by the clock of the session's node: no
+// refresh before it has to write to them, who may be on other nodes.
 
 /**
  * KEYS: session. ARGV: version that it must have, or none; version, how the members of this user begin, ended, members,
- * identity, time to live, milliseconds for which it is indexed, or 0 where that is not known.
- * 1, 0 (there is another version), -1 (not indexed for long enough: nothing is written), or the members before, of
- * another user.
+ * identity, time to live, milliseconds for which it is indexed, or 0 where that is not known, how the members name its
+ * identity and its session at the provider.
+ * 1, 0 (there is another version), -1 (not indexed, or not for long enough: nothing is written), or the members before,
+ * of which one of these was another.
  */
 export const write = script`
 local before = redis.call('GET', KEYS[1])
 if (before and string.match(before, '^%d+') or '') ~= ARGV[1] then return 0 end
 local indexed, members = string.match(before or '', '^%d+:[01]:(%d+):([^\n]*)')
-local same = members and string.sub(members, 1, #ARGV[3]) == ARGV[3]
+local same = members and string.sub(members, 1, #ARGV[3]) == ARGV[3] and string.find(members, ARGV[9], 1, true)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[8] ~= '0' then indexed = now + ARGV[8]
@@ -45,7 +46,10 @@ export const readHead = script`
 local value = redis.call('GET', KEYS[1])
 return value and string.match(value, '^[^\n]*')`
 
-/** KEYS: a user's sessions. ARGV: session id, when it was created, for how long the index holds it at least. */
+/**
+ * KEYS: the sessions of a user, an identity, or a session at the provider. ARGV: session id, when it was created, for
+ * how long the index holds it at least.
+ */
 export const index = script`
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end

@@ -3,6 +3,7 @@ import { errors } from '../../errors.js'
 import { open, refused, type Reader } from '../../options/values.js'
 import {
   keptAfterExpiry,
+  listLimit,
   revocationsKept,
   spendUntil,
   type ListedSession,
@@ -14,17 +15,22 @@ import {
 } from '../store.js'
 import {
   decodeRevocation,
+  encodeKeys,
   encodeMembers,
   encodeRevocation,
   fieldsIn,
   isWellFormed,
   listedOf,
   listOf,
-  ownerIn,
-  sessionOf
+  listedByIn,
+  sessionOf,
+  type ListedBy
 } from './codec.js'
 import { redisClient, senderOf, wordOf, type RedisClient } from './redis-client.js'
 import * as scripts from './redis-scripts.js'
+
+/** What sessions are listed by, in the names of keys. */
+type Index = 'user' | 'identity' | 'provider-session'
 
 /** Entries of the list of revocations that one call looks at. */
 const pageSize = 5000
@@ -53,8 +59,8 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
 
   // As JSON, because UTF-8 would write the same for different halves of a pair. An id of ours stays what it is.
   const sessionKey = (id: string): string => `${prefix}session:{${JSON.stringify(id).slice(1, -1)}}`
-  const userKey = (issuer: string, userId: string): string =>
-    `${prefix}user:{${digest(JSON.stringify([issuer, userId]))}}`
+  const indexKey = (kind: Index, issuer: string, name: string): string =>
+    `${prefix}${kind}:{${digest(JSON.stringify([issuer, name]))}}`
   const spentKey = (key: string): string => `${prefix}{spent}:${digest(isWellFormed(key) ? key : JSON.stringify(key))}`
   const keptKey = (key: string): string => `${prefix}kept:{${digest(isWellFormed(key) ? key : JSON.stringify(key))}}`
   const stream = `${prefix}{revocations}`
@@ -97,8 +103,9 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
     if (first !== -1) return first !== 0
     await remember(session)
     const before = await write(session, expected, indexedFor(session))
-    const owner = indexOf(before)
-    if (owner !== null) await command('ZREM', owner, session.id)
+    const kept = indexesOf(session)
+    const left = indexesIn(before).filter(key => !kept.includes(key))
+    await Promise.all(left.map(async key => await command('ZREM', key, session.id)))
     return before !== 0
   }
 
@@ -106,22 +113,32 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
     const { version, issuer, userId, ended, identity } = session
     const owner = JSON.stringify([issuer, userId]).slice(0, -1)
     const row = [version, owner, ended ? 1 : 0, encodeMembers(session), identity, timeToLive(session)]
-    return await run(scripts.write, [sessionKey(session.id)], [expected, ...row, indexed])
+    return await run(scripts.write, [sessionKey(session.id)], [expected, ...row, indexed, encodeKeys(session)])
   }
 
   async function remember (session: Session): Promise<void> {
-    const { id, issuer, userId, createdAt } = session
-    await run(scripts.index, [userKey(issuer, userId)], [id, createdAt, indexedFor(session)])
+    const entry = [session.id, session.createdAt, indexedFor(session)]
+    await Promise.all(indexesOf(session).map(async key => await run(scripts.index, [key], entry)))
   }
 
-  /** The key of the user that these members name. */
-  function indexOf (members: unknown): string | null {
-    const owner = ownerIn(members)
-    return owner === null ? null : userKey(owner.issuer, owner.userId)
+  function indexesOf ({ issuer, userId, identityKey, providerSession }: ListedBy): string[] {
+    return [
+      indexKey('user', issuer, userId),
+      ...(identityKey === null ? [] : [indexKey('identity', issuer, identityKey)]),
+      ...(providerSession === null ? [] : [indexKey('provider-session', issuer, providerSession)])
+    ]
   }
 
-  async function list (issuer: string, userId: string, limit: number): Promise<ListedSession[]> {
-    const key = userKey(issuer, userId)
+  function indexesIn (members: unknown): string[] {
+    const listedBy = listedByIn(members)
+    return listedBy === null ? [] : indexesOf(listedBy)
+  }
+
+  async function listIn (
+    key: string,
+    limit: number,
+    isMeant: (row: ListedSession) => boolean
+  ): Promise<ListedSession[]> {
     const found: ListedSession[] = []
     for (let from = 0; found.length < limit;) {
       const ids = stringsOf(await command('ZRANGE', key, from, from + limit - found.length - 1))
@@ -131,7 +148,7 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
       if (gone.length > 0) await command('ZREM', key, ...gone)
       from += ids.length - gone.length
       const goingOn = rows.filter(row => row !== null).filter(({ ended }) => !ended)
-      found.push(...goingOn.filter(row => row.issuer === issuer && row.userId === userId))
+      found.push(...goingOn.filter(isMeant))
     }
     return found
   }
@@ -143,12 +160,15 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   // The list first: a session that is not listed is ended by nobody else.
   async function end (ids: readonly string[], revocations: readonly Revocation[]): Promise<void> {
     await revoke(revocations)
-    const ofUsers = new Map<string, string[]>()
+    const indexed = new Map<string, string[]>()
     await Promise.all(ids.map(async id => {
-      const owner = indexOf(await endRow(id))
-      if (owner !== null) ofUsers.set(owner, [...ofUsers.get(owner) ?? [], id])
+      for (const key of indexesIn(await endRow(id))) {
+        const ended = indexed.get(key)
+        if (ended === undefined) indexed.set(key, [id])
+        else ended.push(id)
+      }
     }))
-    await Promise.all([...ofUsers].map(async ([owner, ended]) => await command('ZREM', owner, ...ended)))
+    await Promise.all([...indexed].map(async ([key, ended]) => await command('ZREM', key, ...ended)))
   }
 
   async function endRow (id: string): Promise<unknown> {
@@ -201,7 +221,27 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   // Redis expires its keys by itself.
   const sweep = async (): Promise<void> => {}
 
-  return { create, read, replace, list, end, revoke, revocations, spend, keep, take, sweep, now }
+  return {
+    create,
+    read,
+    replace,
+    list: (issuer, userId, limit) =>
+      listIn(indexKey('user', issuer, userId), limit, row => row.issuer === issuer && row.userId === userId),
+    listByIdentity: (issuer, identityKey, limit = listLimit) =>
+      listIn(indexKey('identity', issuer, identityKey), limit, row =>
+        row.issuer === issuer && row.identityKey === identityKey),
+    listByProviderSession: (issuer, providerSession, limit = listLimit) =>
+      listIn(indexKey('provider-session', issuer, providerSession), limit, row =>
+        row.issuer === issuer && row.providerSession === providerSession),
+    end,
+    revoke,
+    revocations,
+    spend,
+    keep,
+    take,
+    sweep,
+    now
+  }
 }
 
 const keyPrefix: Reader<string> = (value, path) => {
