@@ -119,6 +119,11 @@ export function reasonOf (thrown: unknown): string | undefined {
   return textOf(thrown, 'reason')
 }
 
+/** Whether an error is of this package, or of another copy of it: its message is fit for anybody. */
+export function isOurs (thrown: unknown): boolean {
+  return codeOf(thrown)?.startsWith('AUTH_ERR_') === true
+}
+
 function textOf (thrown: unknown, member: string): string | undefined {
   if (typeof thrown !== 'object' || thrown === null) return undefined
   try {

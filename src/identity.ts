@@ -1,5 +1,7 @@
 /** The kinds of authorization grant, by the member of the request body that carries them. */
-export type GrantType = 'access_token' | 'id_token' | 'authorization_code'
+export const grantTypes = ['access_token', 'id_token', 'authorization_code'] as const
+
+export type GrantType = (typeof grantTypes)[number]
 
 /** What the app received from its identity provider and posts to this server. */
 export interface AuthorizationGrant {

@@ -26,13 +26,14 @@ export function createKeyMaterial (secrets: readonly (string | Uint8Array)[], is
 
 /** An id and a number that only a holder of the key can have put together. */
 export interface Stamp {
-  /** 16 bytes. */
+  /** {@link idBytes} of them. */
   readonly id: Buffer
   /** At most 48 bits: a counter, or a time. */
   readonly number: number
 }
 
-const idBytes = 16
+/** Of a stamp. */
+export const idBytes = 16
 const signedBytes = idBytes + 6
 
 /** How many bytes of its HMAC-SHA-256 a stamp carries. With both the whole is a multiple of three: no spare bits. */

@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
 import { readGrantOf, type Members } from '../login/grant.js'
 import type { AuthorizationGrant, GrantType } from '../identity.js'
-import { bodyLimit, membersOf, parser, readJson, type Body } from '../routes/bodies.js'
+import { bodyLimit, membersOf, parser, type Body } from '../routes/bodies.js'
 import type { Server } from '../server.js'
+import { parseMembers } from '../strict-json.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 
 /** Clients of version 1 send Microsoft-account tokens to `POST /login` itself. */
@@ -67,7 +68,8 @@ function parseBodiesOfSdks (scope: FastifyInstance): void {
 }
 
 function readJsonOrArray (text: string): Body {
-  return Array.isArray(JSON.parse(text)) ? readJson('') : readJson(text)
+  const members = /^\s*\[/.test(text) && JSON.parse(text) ? {} : parseMembers(text)
+  return Object.assign(Object.create(null), members)
 }
 
 // As Fastify refuses a type that it has no parser for.

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { codeOf, errors, reasonOf, TokenExchangeError } from '../errors.js'
+import { codeOf, errors, isOurs, reasonOf, TokenExchangeError } from '../errors.js'
 import type { TurnAway } from '../guards/guards.js'
 
 /** A session that has ended, found where a client shows an access token of it. */
@@ -12,7 +12,7 @@ const ended: ReadonlySet<string> = new Set([
 /** Clients of the original take 401, and nothing else, for a refusal. The code still tells the reason. */
 function asRefusal<Thrown> (thrown: Thrown): Thrown | TokenExchangeError {
   const code = codeOf(thrown)
-  if (!(thrown instanceof Error) || code?.startsWith('AUTH_ERR_') !== true) return thrown
+  if (!(thrown instanceof Error) || code === undefined || !isOurs(thrown)) return thrown
   if (![403, 404].includes(statusOf(thrown)) && !ended.has(code)) return thrown
   return new TokenExchangeError(code, 401, thrown.message, reasonOf(thrown), { cause: thrown })
 }
@@ -83,7 +83,7 @@ function statusOf (error: unknown): number {
 // Our own messages are fit for anybody; what else may break in here is not told.
 function messageOf (error: unknown, status: number): string {
   const message: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, 'message') : undefined
-  const isFit = status < 500 || codeOf(error)?.startsWith('AUTH_ERR_') === true
+  const isFit = status < 500 || isOurs(error)
   return isFit && typeof message === 'string' && message !== '' ? message.replace(/\.$/, '') : 'Internal Server Error'
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, preParsingHookHandler, RouteOptions } from 'fastify'
 import { errors } from '../errors.js'
-import { isObject, list, listOrEmpty, oneOf, open, refused, text, type Reader } from '../options/values.js'
+import { list, listOrEmpty, oneOf, open, refused, text, type Reader } from '../options/values.js'
+import { isObject } from '../strict-json.js'
 import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { Requirement } from './decide.js'
 import type { Guards } from './declaring.js'

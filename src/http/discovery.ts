@@ -50,7 +50,7 @@ export function discover (issuer: string): Discovery {
 }
 
 function readMetadata (document: unknown, issuer: string): Metadata {
-  if (!isObject(document)) throw new errors.ProviderUnavailableError('the discovery document is junk')
+  if (!isObject(document)) throw new errors.ProviderUnavailableError('the discovery document cannot be read')
   if (document.issuer !== issuer) throw new errors.ProviderUnavailableError(differenceOf(document.issuer, issuer))
   const endpoint = (name: string): string => {
     const url = document[name]

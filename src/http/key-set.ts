@@ -62,7 +62,9 @@ class Entry {
 
 function readKeys (body: unknown): Map<string, Entry> {
   const keys = isObject(body) ? body.keys : undefined
-  if (!Array.isArray(keys) || keys.length > mostKeys) throw new errors.ProviderUnavailableError('the key set is junk')
+  if (!Array.isArray(keys) || keys.length > mostKeys) {
+    throw new errors.ProviderUnavailableError('the key set cannot be read')
+  }
   const usable = new Map<string, Entry>()
   for (const jwk of keys.filter(isUsable)) {
     if (usable.has(jwk.kid)) throw new errors.ProviderUnavailableError('the key set has a kid twice')

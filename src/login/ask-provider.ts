@@ -176,7 +176,7 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
 function readUrl (value: unknown): string {
   const isUsable =
     typeof value === 'string' && URL.canParse(value) && ['https:', 'http:'].includes(new URL(value).protocol)
-  if (!isUsable) throw new errors.ProviderUnavailableError("the provider's authorizationUrl() answered junk")
+  if (!isUsable) throw new errors.ProviderUnavailableError("the provider's authorizationUrl() answered no URL")
   // As its characters have to be for a header.
   return new URL(value).href
 }

@@ -1,7 +1,5 @@
 import { errors } from '../errors.js'
-import type { AuthorizationGrant, GrantType } from '../identity.js'
-
-const grantTypes = ['access_token', 'id_token', 'authorization_code'] as const satisfies readonly GrantType[]
+import { grantTypes, type AuthorizationGrant, type GrantType } from '../identity.js'
 
 /** The members of a request's body, without a prototype: what a client left out is undefined here. */
 export type Members = Readonly<Record<string, unknown>>
@@ -14,7 +12,7 @@ export type Members = Readonly<Record<string, unknown>>
 export function readGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
   const [type, another] = grantTypes.filter(name => members[name] !== undefined)
   if (type === undefined || another !== undefined) {
-    throw new errors.RequestInvalidError('exactly one of access_token, id_token, authorization_code is needed')
+    throw new errors.RequestInvalidError(`exactly one of ${grantTypes.join(', ')} is needed`)
   }
   if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
   return readGrantOf(type, text(members, type), members)

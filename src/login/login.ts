@@ -161,7 +161,7 @@ export function createMint (issue: Issuer): Mint {
         ...(refreshToken !== undefined && { refresh_token: refreshToken })
       }
     } catch (thrown) {
-      // Too much for one token: the application's answer was junk.
+      // The application has answered too much for one token.
       log.error({ err: thrown }, 'the access token cannot be issued')
       throw new errors.LookupFailedError(undefined, { cause: thrown })
     }

@@ -14,20 +14,19 @@ export type Renewal = (sessionId: string, request: FastifyRequest) => Promise<To
 
 export interface RefreshParts { sessions: Pick<Sessions, 'present' | 'claim'>, lookup: GuardedLookup, mint: Mint }
 
-export function createRefresh ({ sessions, lookup, mint }: RefreshParts): Refresh {
-  return async (refreshToken, request) => {
-    const claim = await sessions.present(refreshToken)
-    const proven = await admit(lookup, claim, request)
-    return mint(proven, await claim.advance(userIdOf(proven)), request.log)
-  }
+export function createRefresh ({ sessions, ...tools }: RefreshParts): Refresh {
+  return async (refreshToken, request) => await goOn(await sessions.present(refreshToken), tools, request)
 }
 
-export function createRenewal ({ sessions, lookup, mint }: RefreshParts): Renewal {
-  return async (sessionId, request) => {
-    const claim = await sessions.claim(sessionId)
-    const proven = await admit(lookup, claim, request)
-    return mint(proven, await claim.advance(userIdOf(proven)), request.log)
-  }
+export function createRenewal ({ sessions, ...tools }: RefreshParts): Renewal {
+  return async (sessionId, request) => await goOn(await sessions.claim(sessionId), tools, request)
+}
+
+type Tools = Omit<RefreshParts, 'sessions'>
+
+async function goOn (claim: Claim, { lookup, mint }: Tools, request: FastifyRequest): Promise<TokenAnswer> {
+  const proven = await admit(lookup, claim, request)
+  return mint(proven, await claim.advance(userIdOf(proven)), request.log)
 }
 
 async function admit (lookup: GuardedLookup, claim: Claim, request: FastifyRequest): Promise<Proven> {

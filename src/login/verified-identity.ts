@@ -8,17 +8,17 @@ export interface Verified { identity: Identity, providerTokens: ProviderTokens |
 /**
  * What a provider answered, as an {@link Identity}: complete and frozen.
  *
- * @throws errors.ProviderUnavailableError when it answered junk
+ * @throws errors.ProviderUnavailableError when it has another form
  */
 export function readIdentity (provider: string, answer: unknown): Verified {
-  if (!isObject(answer)) throw junk('no object')
+  if (!isObject(answer)) throw unreadable('no object')
   const { subject, clientId, email, name, picture, locale } = answer
   // Null, as in the members beside them: the provider does not say.
   const emailVerified = answer.emailVerified ?? 'unknown'
   const claims = answer.claims ?? {}
-  if (!isId(subject)) throw junk('subject')
-  if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw junk('emailVerified')
-  if (!isObject(claims)) throw junk('claims')
+  if (!isId(subject)) throw unreadable('subject')
+  if (typeof emailVerified !== 'boolean' && emailVerified !== 'unknown') throw unreadable('emailVerified')
+  if (!isObject(claims)) throw unreadable('claims')
   const identity: Identity = Object.freeze({
     provider,
     subject,
@@ -35,7 +35,7 @@ export function readIdentity (provider: string, answer: unknown): Verified {
 
 function textOrNull (value: unknown, member: string): string | null {
   if (value === undefined || value === null || value === '') return null
-  if (typeof value !== 'string') throw junk(member)
+  if (typeof value !== 'string') throw unreadable(member)
   return value
 }
 
@@ -61,6 +61,6 @@ function frozenRecord (value: Readonly<Record<string, unknown>>): Readonly<Recor
   return Object.freeze(copy)
 }
 
-function junk (member: string): Error {
-  return new errors.ProviderUnavailableError(`the provider's verify() answered junk: ${member}`)
+function unreadable (member: string): Error {
+  return new errors.ProviderUnavailableError(`the answer of the provider's verify() cannot be read: ${member}`)
 }

@@ -1,5 +1,6 @@
 import type { LogLevel, RouteOptions } from 'fastify'
-import { callback, dictionary, isObject, oneOf, type Given } from './values.js'
+import { isObject } from '../strict-json.js'
+import { callback, dictionary, oneOf, type Given } from './values.js'
 
 /** How the plugin's own routes log. */
 export interface RouteLogging {

@@ -5,16 +5,17 @@ import {
 } from '../guards/credentials.js'
 import { readDefaultLevel, type DefaultLevel } from '../guards/route-guards.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
-import type { IdentityProvider } from '../identity.js'
+import { grantTypes, type IdentityProvider } from '../identity.js'
 import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
 import type { Level } from '../permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
+import { isObject } from '../strict-json.js'
 import { longestLifetime } from '../tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from '../tokens/keys.js'
 import { readLogging, type RouteLogging } from './logging.js'
 import {
-  callback, dictionary, integer, isObject, object, oneOf, open, pathPrefix, publicUrl, refused, text, type Given
+  callback, dictionary, integer, object, oneOf, open, pathPrefix, publicUrl, refused, text, type Given
 } from './values.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless a name says otherwise. */
@@ -191,11 +192,9 @@ function readProvider (value: unknown, path: string, name: string): IdentityProv
   return value
 }
 
-const grantTypes: readonly unknown[] = ['access_token', 'id_token', 'authorization_code']
-
 function isProvider (value: unknown): value is IdentityProvider {
   return isObject(value) && typeof value.verify === 'function' && Array.isArray(value.accepts) &&
-    value.accepts.length > 0 && value.accepts.every(type => grantTypes.includes(type))
+    value.accepts.length > 0 && value.accepts.every(type => grantTypes.some(one => one === type))
 }
 
 function isLookup (value: unknown): value is PermissionLookup {

@@ -1,4 +1,5 @@
 import { errors } from '../errors.js'
+import { isObject } from '../strict-json.js'
 import { isWellKnownSecret } from './well-known-secrets.js'
 
 /**
@@ -45,10 +46,6 @@ export function open<const Name extends string> (value: unknown, path: string, k
 
 export function refused (path: string, why: string): Error {
   return new errors.OptionInvalidError(`${path} ${why}`)
-}
-
-export function isObject (value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** What a name was meant to be, where one that is known is a slip of two letters away. */

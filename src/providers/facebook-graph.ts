@@ -58,7 +58,7 @@ async function debugToken (
   context: VerifyContext
 ): Promise<JsonObject> {
   const { data } = await callGraph(`${graph}/debug_token`, { input_token: token }, `${appId}|${appSecret}`, context)
-  if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: junk')
+  if (!isObject(data)) throw new errors.ProviderUnavailableError('debug_token: no data')
   return data
 }
 

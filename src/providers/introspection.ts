@@ -41,7 +41,7 @@ export function introspection (options: IntrospectionOptions): IdentityProvider 
         throw new errors.ProviderUnavailableError('configuration: our client credentials are refused, status 401')
       }
       if (status !== 200 || !isObject(body) || typeof body.active !== 'boolean') {
-        throw new errors.ProviderUnavailableError(`status ${status}, junk`)
+        throw new errors.ProviderUnavailableError(`status ${status}, no introspection response (RFC 7662, 2.2)`)
       }
       return standardIdentity(body, audience, subjectOf(body, audience))
     }

@@ -38,7 +38,7 @@ function parse (read: (text: string) => Body, body: string | Buffer, done: Done)
 }
 
 /** @throws for what is no JSON object, and for a repeated member */
-export function readJson (text: string): Body {
+function readJson (text: string): Body {
   // A client that says its content type with every request, and sends nothing with this one: no members, as in a form.
   if (text === '') return Object.create(null)
   return Object.assign(Object.create(null), parseMembers(text))

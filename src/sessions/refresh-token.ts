@@ -1,11 +1,6 @@
-import { createHmac, hkdfSync, randomFillSync, timingSafeEqual } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import { errors } from '../errors.js'
-
-// session id (16) + counter (6) + MAC (32): 54 bytes are 72 characters of base64url without a spare bit,
-// so each token has one spelling.
-const idBytes = 16
-const signedBytes = idBytes + 6
-const shape = /^[A-Za-z0-9_-]{72}$/
+import { createKeyMaterial, idBytes, readStamp, writeStamp } from '../key-material.js'
 
 /** What a refresh token says, proven by its MAC. */
 export interface RefreshTokenContent {
@@ -26,52 +21,31 @@ export interface RefreshTokens {
   read (token: string): RefreshTokenContent
 }
 
-interface Secret { readonly id: string, readonly key: Buffer }
+const macBytes = 32
 
 /**
  * @param secrets raw key material: the first makes, all verify
  * @param issuer binds the tokens to one application, should two share a secret
  */
 export function createRefreshTokens (secrets: readonly (string | Uint8Array)[], issuer: string): RefreshTokens {
-  const all = secrets.map(secret => deriveSecret(secret, issuer))
+  const material = createKeyMaterial(secrets, issuer)
+  const keys = material.keysFor('refresh-token')
+  const ids = material.keysFor('refresh-token id', 6).map(id => id.toString('base64url'))
 
   function make ({ sessionId, counter, secretId }: RefreshTokenContent): string {
-    const secret = all.find(({ id }) => id === secretId)
-    if (secret === undefined) {
-      throw new errors.RefreshInvalidError('this server does not hold the secret of the session')
-    }
-    const signed = Buffer.alloc(signedBytes)
-    signed.write(sessionId, 'base64url')
-    signed.writeUIntBE(counter, idBytes, 6)
-    return Buffer.concat([signed, macOf(signed, secret)]).toString('base64url')
+    const key = keys[ids.indexOf(secretId)]
+    if (key === undefined) throw new errors.RefreshInvalidError('this server does not hold the secret of the session')
+    return writeStamp({ id: Buffer.from(sessionId, 'base64url'), number: counter }, key, macBytes)
   }
 
   function read (token: string): RefreshTokenContent {
-    if (!shape.test(token)) throw new errors.RefreshInvalidError('not of the shape of a refresh token')
-    const bytes = Buffer.from(token, 'base64url')
-    const signed = bytes.subarray(0, signedBytes)
-    const mac = bytes.subarray(signedBytes)
-    const secret = all.find(candidate => timingSafeEqual(macOf(signed, candidate), mac))
-    if (secret === undefined) throw new errors.RefreshInvalidError('no secret of this server made it')
-    return {
-      sessionId: signed.toString('base64url', 0, idBytes),
-      counter: signed.readUIntBE(idBytes, 6),
-      secretId: secret.id
-    }
+    const stamp = readStamp(token, keys, macBytes)
+    if (stamp === null) throw new errors.RefreshInvalidError('no secret of this server made it')
+    const { id, number, keyIndex } = stamp
+    return { sessionId: id.toString('base64url'), counter: number, secretId: ids[keyIndex] ?? '' }
   }
 
-  return { secretId: all[0]?.id ?? '', make, read }
-}
-
-// RFC 5869: `info` separates this use of the material from all others; the id is a second, independent output.
-function deriveSecret (material: string | Uint8Array, issuer: string): Secret {
-  const derive = (use: string, length: number): Buffer =>
-    Buffer.from(hkdfSync('sha256', material, '', `fastify-token-exchange ${use} ${issuer}`, length))
-  return { id: derive('refresh-token id', 6).toString('base64url'), key: derive('refresh-token', 32) }
-}
-
-function macOf (signed: Uint8Array, secret: Secret): Buffer {
-  return createHmac('sha256', secret.key).update(signed).digest()
+  return { secretId: ids[0] ?? '', make, read }
 }
 
 // Filled in one go: a call of the random generator for each token costs more than its MAC.

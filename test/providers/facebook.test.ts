@@ -172,7 +172,7 @@ const unavailable: Array<[string, Handler, reason: string | RegExp]> = [
   ['status 500', graph(error(190), undefined, 500), 'status 500'],
   ['status 404 with a page', raw('<html>', 404), 'status 404'],
   ['a page', raw('<html>'), 'status 200, the answer is not JSON'],
-  ['no data', graph({}), 'debug_token: junk'],
+  ['no data', graph({}), 'debug_token: no data'],
   ['a list', graph([]), 'status 200'],
   ['a redirect', raw('', 302, { location: 'http://127.0.0.1:9' }), 'status 302']
 ]

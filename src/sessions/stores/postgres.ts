@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { codeOf, errors } from '../../errors.js'
-import { isObject, open, refused, type Reader } from '../../options/values.js'
+import { open, refused, type Reader } from '../../options/values.js'
+import { isObject } from '../../strict-json.js'
 import {
   keptAfterExpiry,
   listLimit,

@@ -1,5 +1,6 @@
 import { errors } from '../../errors.js'
-import { isObject, refused, type Reader } from '../../options/values.js'
+import { refused, type Reader } from '../../options/values.js'
+import { isObject } from '../../strict-json.js'
 
 /** Milliseconds that a command may wait for its answer before a client of node-redis is asked no more. */
 const patience = 2000
