@@ -27,6 +27,7 @@ export interface SessionGrant extends AccessGrant { readonly refreshToken: strin
 export interface Claim<Grant extends AccessGrant = AccessGrant> {
   /** Whom the lookup is asked about. */
   readonly identity: Identity
+  readonly sessionId: string
   /**
    * The session goes on, for the user that the lookup has named.
    * @throws errors.SessionRevokedError when it or its user has been revoked since
@@ -123,6 +124,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     }
     return {
       identity: restoreIdentity(session.identity),
+      sessionId: session.id,
       async advance (userId) {
         return refreshable(await advanceOnce(ask, session, presented.counter, userId), presented.counter + 1)
       },
@@ -136,6 +138,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     const session = await goingOn(ask, sessionId)
     return {
       identity: restoreIdentity(session.identity),
+      sessionId,
       async advance (userId) {
         const { version } = await write(ask, session, userId, used => used)
         // It came with no refresh token, so it does not show that one has arrived.
