@@ -93,6 +93,7 @@ async function load<Api> (folder: string, makeStore: MakeStore): Promise<Api> {
     issuer: 'https://api.example.com',
     accessTokenLifetime: 3600,
     clockTolerance: 5,
-    report: () => {}
+    report: () => {},
+    events: { isHeard: () => false, publish: () => {} }
   })
 }

@@ -91,11 +91,6 @@ export const errors = {
     'This user does not have a permission that this route asks for'
   ),
   AccessDeniedError: declare('AUTH_ERR_ACCESS_DENIED', 403, 'This user has no access'),
-  LinkRequiredError: declare(
-    'AUTH_ERR_LINK_REQUIRED',
-    409,
-    'This address belongs to an account: log in there first, then link this login'
-  ),
 
   // the identity provider
   GrantRejectedError: declare('AUTH_ERR_GRANT_REJECTED', 401, 'The authorization grant was rejected'),
@@ -110,6 +105,33 @@ export const errors = {
   OverloadedError: declare('AUTH_ERR_OVERLOADED', 503, 'Too many logins are in progress'),
   StoreUnavailableError: declare('AUTH_ERR_STORE_UNAVAILABLE', 503, 'The session store cannot be reached at the moment')
 } as const
+
+/** What may say no to a grant; `token` is a no of the provider's own. */
+export const checks = [
+  'form', 'algorithm', 'key', 'signature', 'issuer', 'audience', 'nonce', 'replay', 'time', 'subject', 'claims', 'token'
+] as const
+
+export type Check = typeof checks[number]
+
+/** What was compared, where neither is a secret: the log may show it. */
+export interface Compared { readonly expected?: unknown, readonly got?: unknown }
+
+/** A grant that one of our checks refuses. @param reason the member or rule that it is about */
+export function rejected (
+  check: Check,
+  reason: string | undefined,
+  { cause, ...compared }: ErrorOptions & Compared = {}
+): TokenExchangeError<'AUTH_ERR_GRANT_REJECTED', 401> {
+  const options = cause === undefined ? {} : { cause }
+  return Object.assign(new errors.GrantRejectedError(reason, options), { check, ...compared })
+}
+
+/** Which check refused a grant, and what it compared: of errors that do not say, the provider itself. */
+export function refusalOf (thrown: unknown): Compared & { readonly check: Check } {
+  const said: { check?: unknown } & Compared = typeof thrown === 'object' && thrown !== null ? thrown : {}
+  const { check, expected, got } = said
+  return { check: checks.find(name => name === check) ?? 'token', ...(expected !== undefined && { expected, got }) }
+}
 
 /** The literal codes, as a union. */
 export type ErrorCode = (typeof errors)[keyof typeof errors]['code']

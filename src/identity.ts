@@ -111,3 +111,18 @@ export interface IdentityProvider {
   /** Redeems the code that the browser brought back, and verifies whom it speaks of. @throws as `verify` */
   redeem? (answer: AuthorizationAnswer, context: VerifyContext): Promise<VerifiedIdentity>
 }
+
+// By a registered symbol, as the package's entries each have a copy of this file in CommonJS.
+const kKeysAge: unique symbol = Symbol.for('fastify-token-exchange:keys-age')
+
+/** A member of a provider that tells how old its keys are: milliseconds, or null before they were fetched. */
+export function tellingKeysAge (age: () => number | null): { [kKeysAge]: () => number | null } {
+  return { [kKeysAge]: age }
+}
+
+/** Milliseconds since a provider's keys were fetched; null where it has none, or does not tell. */
+export function keysAgeOf (provider: IdentityProvider): number | null {
+  const age: unknown = Reflect.get(provider, kKeysAge)
+  const told: unknown = typeof age === 'function' ? age() : null
+  return typeof told === 'number' ? told : null
+}

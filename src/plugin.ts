@@ -44,8 +44,7 @@ function refuseSecond (app: FastifyInstance): void {
   )
 }
 
-function decorate (app: FastifyInstance, server: Server): void {
-  const { guards, makeGuard, options } = server
+function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server }: Server): void {
   app.decorateRequest(kAuth, null)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)

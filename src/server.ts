@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { azureDialect } from './azure/dialect.js'
 import { createDeadlines } from './deadline.js'
 import { errors } from './errors.js'
+import { createEvents, type Events } from './events.js'
 import { createAccessDecisions } from './guards/access.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { registerCors } from './guards/cors.js'
@@ -10,8 +11,9 @@ import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
 import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from './login/authorization-codes.js'
-import { createProviders } from './login/ask-provider.js'
+import { createProviders, type ExchangeProvider } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
+import { createLoginEvents, type LoginEvents } from './login/login-events.js'
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
@@ -39,6 +41,9 @@ export interface Server {
   /** Null where logins start no session. */
   readonly sessions: Sessions | null
   readonly singleUse: SingleUse
+  readonly events: Events
+  readonly loginEvents: LoginEvents
+  readonly providers: ReadonlyMap<string, ExchangeProvider>
   readonly exchange: Exchange
   /** The codes of logins by redirect. */
   readonly codes: AuthorizationCodes
@@ -77,28 +82,33 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, headers))
   dialect.prepare(app)
 
+  const events = createEvents(options.onEvent, app.log)
+  const loginEvents = createLoginEvents(events)
   const deadlines = createDeadlines()
   app.addHook('preClose', done => { deadlines.close(); done() })
   const { accessTokenLifetime: lifetime, clockTolerance: tolerance } = options
   const rules = { issuer: options.issuer, audience: options.audience, lifetime, tolerance }
   const signatures = await registerSignatures(app, keys)
   const issue = createIssuer(signatures, rules)
-  const sessions = await openSessions(app, options)
+  const sessions = await openSessions(app, options, events)
 
   const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
   const kinds = credentialKinds(options, resourceMetadata)
   const verify = createVerifier(signatures, rules)
   const authenticator = createAuthenticator({ kinds, verify, sessions, tolerance, cacheBytes: options.tokenCache })
   const access = createAccessDecisions(options.lookupTimeout, deadlines)
-  const makeGuard = createGuardMaker({ authenticator, kinds, turnAway: dialect.turnAway, access })
+  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway: dialect.turnAway, access })
 
   const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
-  const providers = createProviders(options, deadlines)
+  const providers = createProviders(options, deadlines, events)
   const tools = { lookup: createLookup(options.permissions, options.lookupTimeout, deadlines), mint: createMint(issue) }
   return Object.freeze({
     options,
     material,
+    events,
+    loginEvents,
+    providers,
     authenticator,
     makeGuard,
     guards: createGuards(makeGuard),
@@ -106,9 +116,9 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     sessions,
     singleUse,
     codes: createCodes(options, material, sessions),
-    exchange: createExchange({ ...tools, providers, sessions, singleUse }),
-    refresh: sessions === null ? null : createRefresh({ ...tools, sessions }),
-    renew: sessions === null ? null : createRenewal({ ...tools, sessions }),
+    exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
+    refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
+    renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
     dialect,
     challenge: kinds.token.challenge(errors.CredentialMissingError.code) ?? 'Bearer',
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
@@ -137,10 +147,14 @@ function shelfOf (store: SessionStore): Shelf {
   }
 }
 
-async function openSessions (app: FastifyInstance, options: ResolvedOptions): Promise<Sessions | null> {
+async function openSessions (
+  app: FastifyInstance,
+  options: ResolvedOptions,
+  events: Events
+): Promise<Sessions | null> {
   if (options.sessions === null) return null
   const report = (message: string, err?: unknown): void => app.log.warn(err === undefined ? {} : { err }, message)
-  const sessions = createSessions(options.sessions, { ...options, report })
+  const sessions = createSessions(options.sessions, { ...options, report, events })
   app.addHook('preClose', done => { sessions.unfollow(); done() })
   app.addHook('onClose', async () => { await sessions.close() })
   await sessions.open()

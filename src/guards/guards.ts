@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { codeOf, errors } from '../errors.js'
-import type { User } from '../permissions/user.js'
+import { codeOf, errors, TokenExchangeError } from '../errors.js'
+import type { Events } from '../events.js'
+import type { User } from '../tokens/claims.js'
 import { isPromise, type AccessDecision } from './access.js'
 import type { Authenticator } from './authenticate.js'
 import type { CredentialKinds } from './credentials.js'
@@ -42,6 +43,7 @@ export const turnAway: TurnAway = (refusal, _request, _reply, done) => done(refu
 export interface GuardParts {
   authenticator: Authenticator
   kinds: CredentialKinds
+  events: Events
   turnAway: TurnAway
   access (check: AccessCheck): AccessDecision
 }
@@ -52,7 +54,7 @@ export type MakeGuard = (requirement: Requirement) => Guard
 type Done = (error?: Error) => void
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-export function createGuardMaker ({ authenticator, kinds, turnAway, access }: GuardParts): MakeGuard {
+export function createGuardMaker ({ authenticator, kinds, events, turnAway, access }: GuardParts): MakeGuard {
   return requirement => {
     const decide = decisionOf(requirement)
     const loginWanted = loginParameters(requirement)
@@ -73,6 +75,7 @@ export function createGuardMaker ({ authenticator, kinds, turnAway, access }: Gu
 
     const refuse: Refuse = (thrown, request, reply, done, as = codeOf(thrown)) => {
       prepareRefusal(reply, as, loginWanted)
+      if (events.isHeard()) tell(thrown, request)
       turnAway(toError(thrown), request, reply, done)
     }
 
@@ -80,6 +83,14 @@ export function createGuardMaker ({ authenticator, kinds, turnAway, access }: Gu
       ? tokenExchangeGuard
       : thenAsking(tokenExchangeGuard, access(requirement.access), refuse)
     return Object.assign(hook, { [kRequirement]: Object.freeze({ ...requirement }) })
+  }
+
+  // Not of a request that is malformed, nor of what is the application's fault or the store's.
+  function tell (refusal: unknown, request: GuardedRequest): void {
+    const isOfCaller = refusal instanceof TokenExchangeError && [401, 403].includes(refusal.statusCode)
+    if (!isOfCaller) return
+    const user = request[kAuth]?.user
+    events.publish({ type: 'access.refused', code: refusal.code, ...(user != null && factsOf(user)) }, request)
   }
 
   // On the reply, not on the error: an application's error handler drops the headers of an error, and keeps those.
@@ -122,6 +133,15 @@ function thenAsking (guard: Hook, decide: AccessDecision, refuse: Refuse): Hook 
       if (isPromise(decision)) decision.then(settle, thrown => refuse(thrown, request, reply, done))
       else settle(decision)
     })
+  }
+}
+
+function factsOf ({ id, provider, subject, sessionId }: User) {
+  return {
+    userId: id,
+    ...(provider !== null && { provider }),
+    ...(subject !== null && { subject }),
+    ...(sessionId !== null && { sessionId })
   }
 }
 

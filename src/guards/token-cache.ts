@@ -24,7 +24,6 @@ export interface TokenCache {
 }
 
 interface Entry {
-  readonly key: number
   readonly text: string
   readonly caller: UserAuth
   readonly goodUntil: number
@@ -60,9 +59,9 @@ export function createTokenCache (limit: number): TokenCache {
   }
 
   function set (text: string, caller: UserAuth, goodUntil: number): void {
-    const key = keyOf(text)
-    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
+    const entry = { text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
     if (entry.bytes > limit) return
+    const key = keyOf(text)
     remove(entries.get(key))
     while (bytes + entry.bytes > limit) remove(leastUsed())
     entries.set(key, entry)
@@ -83,7 +82,7 @@ export function createTokenCache (limit: number): TokenCache {
   }
 
   function remove (entry: Entry | undefined): void {
-    if (entry !== undefined && entries.delete(entry.key)) bytes -= entry.bytes
+    if (entry !== undefined && entries.delete(keyOf(entry.text))) bytes -= entry.bytes
   }
 
   return { get, set }
@@ -116,7 +115,7 @@ function bytesOf (text: string, { user }: UserAuth): number {
   if (user.acr !== null) bytes += bytesOfText(user.acr)
   for (const method of user.amr) bytes += 8 + bytesOfText(method)
   for (const name of user.permissions) bytes += 8 + bytesOfText(name)
-  for (const name in user.claims) bytes += 96 + name.length + bytesOfValue(user.claims[name])
+  for (const [name, value] of Object.entries(user.claims)) bytes += 96 + name.length + bytesOfValue(value)
   return bytes
 }
 

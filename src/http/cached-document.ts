@@ -57,6 +57,11 @@ export class CachedDocument<T> {
     return found
   }
 
+  /** Milliseconds since the copy at hand was fetched; null where there is none. */
+  age (): number | null {
+    return this.#copy === undefined ? null : Date.now() - this.#copy.fetchedAt
+  }
+
   async #search<Found> (pick: (value: T) => Found | undefined, context: Asking): Promise<Found | undefined> {
     const isCoolingDown = this.#failures.count === 0 && isWithin(this.#missedAt, coolDown)
     if (isCoolingDown && this.#flight === undefined && this.#usableCopy() !== undefined) return undefined

@@ -43,7 +43,8 @@ export function discover (issuer: string): Discovery {
   return {
     keys: {
       key: enteringByItself((kid, algorithm, context) =>
-        after(metadata(context), ({ endpoint }) => keysAt(endpoint('jwks_uri')).key(kid, algorithm, context)))
+        after(metadata(context), ({ endpoint }) => keysAt(endpoint('jwks_uri')).key(kid, algorithm, context))),
+      age: () => latest?.keys.age?.() ?? null
     },
     metadata
   }

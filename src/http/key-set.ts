@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { enteringByItself } from '../deadline.js'
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import type { VerifyContext } from '../identity.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { after, CachedDocument } from './cached-document.js'
@@ -16,6 +16,8 @@ export interface KeySet {
    * @throws errors.ProviderUnavailableError when nobody can tell at the moment
    */
   key (kid: string, algorithm: string, context: VerifyContext): PublishedKey | Promise<PublishedKey>
+  /** Milliseconds since it was fetched; null before that. */
+  age? (): number | null
 }
 
 // What keeps a flood out is the size of an answer; this keeps the map small where the keys are short.
@@ -39,9 +41,10 @@ export function createKeySet (url: string): KeySet {
   const published = new CachedDocument(url, readKeys)
   return {
     key: enteringByItself((kid, algorithm, context) => after(published.find(keys => keys.get(kid), context), key => {
-      if (key === undefined || !suits(key.jwk, algorithm)) throw new errors.GrantRejectedError('kid')
+      if (key === undefined || !suits(key.jwk, algorithm)) throw rejected('key', 'kid')
       return key.imported()
-    }))
+    })),
+    age: () => published.age()
   }
 }
 

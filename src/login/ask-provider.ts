@@ -1,8 +1,10 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { DeadlineExceeded, entersByItself, server, type Asking, type Deadline, type Deadlines } from '../deadline.js'
-import { codeOf, errors, legible, reasonOf } from '../errors.js'
-import type {
-  AuthorizationAnswer, AuthorizationGrant, AuthorizationRequest, GrantType, IdentityProvider
+import { codeOf, errors, legible, reasonOf, refusalOf, rejected } from '../errors.js'
+import { traced, type Events } from '../events.js'
+import {
+  keysAgeOf, type AuthorizationAnswer, type AuthorizationGrant, type AuthorizationRequest, type GrantType,
+  type IdentityProvider
 } from '../identity.js'
 import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
@@ -12,8 +14,13 @@ export type Caller = Pick<FastifyRequest, 'ip' | 'log'>
 
 /** One provider of this server, as the exchange sees it. */
 export interface ExchangeProvider extends SingleUsePolicy {
+  readonly name: string
   readonly accepts: readonly GrantType[]
   readonly verify: Verification
+  /** Whether it answered when it was last asked. */
+  isAvailable (): boolean
+  /** Milliseconds since its keys were fetched; null where there are none. */
+  keysAge (): number | null
   /** Null where there is no login by redirect. */
   readonly redirection: Redirection | null
 }
@@ -24,15 +31,20 @@ export interface RedirectProvider extends SingleUsePolicy { readonly redirection
 /** The providers of this server by name, as a login asks them. */
 export function createProviders (
   { providers, providerTimeout: milliseconds, concurrency }: ProviderOptions,
-  deadlines: Deadlines
+  deadlines: Deadlines,
+  events: Events
 ): ReadonlyMap<string, ExchangeProvider> {
   const entryOf = (name: string, provider: IdentityProvider): ExchangeProvider => {
-    const inquire = createInquiry(name, { milliseconds, concurrency, deadlines })
+    const availability = createAvailability(name, events)
+    const inquire = createInquiry(name, { milliseconds, concurrency, deadlines, availability })
     return {
+      name,
       accepts: provider.accepts,
       nonce: provider.nonce ?? 'if-present',
       replay: provider.replay ?? 'allow',
       verify: createVerification(name, provider, inquire),
+      isAvailable: availability.isAvailable,
+      keysAge: () => keysAgeOf(provider),
       redirection: createRedirection(name, provider, inquire)
     }
   }
@@ -71,25 +83,56 @@ export interface VerificationLimits {
   /** Verifications in flight for this provider. */
   concurrency: number
   deadlines: Deadlines
+  availability: Availability
+}
+
+/** Whether a provider answers, as those who asked it have seen. */
+interface Availability {
+  isAvailable (): boolean
+  note (isAvailable: boolean): void
+}
+
+function createAvailability (provider: string, events: Events): Availability {
+  const code = errors.ProviderUnavailableError.code
+  let available = true
+  return {
+    isAvailable: () => available,
+    note (isAvailable) {
+      if (isAvailable === available) return
+      available = isAvailable
+      if (available) events.publish({ type: 'provider.recovered', provider })
+      else events.publish({ type: 'provider.unavailable', provider, code })
+    }
+  }
 }
 
 /**
  * @throws errors.OverloadedError, errors.GrantRejectedError, errors.ProviderUnavailableError,
  *   errors.RequestInvalidError
  */
-export function createInquiry (name: string, { milliseconds, concurrency, deadlines }: VerificationLimits): Inquiry {
+export function createInquiry (
+  name: string,
+  { milliseconds, concurrency, deadlines, availability }: VerificationLimits
+): Inquiry {
   const places = createPlaces(concurrency)
   return async (method, ask, { ip, log }) => {
-    const { enter, leave } = places(ip)
+    const { enter, leave, isInside } = places(ip)
     try {
       const isOurs = entersByItself(method)
       if (!isOurs) enter()
       const behind = { enter, closing: deadlines.closing }
-      return await deadlines.within(milliseconds, deadline =>
+      const answer = await deadlines.within(milliseconds, deadline =>
         ask(isOurs ? new Context(deadline, behind) : copyable(deadline, behind))
       )
+      if (isInside()) availability.note(true)
+      return answer
     } catch (thrown) {
-      throw refusalOf(thrown, name, log)
+      const error = asOurs(thrown, name, log)
+      const code = codeOf(error)
+      if (code === errors.ProviderUnavailableError.code) availability.note(false)
+      // It has said no, and so it answers.
+      if (code === errors.GrantRejectedError.code && isInside()) availability.note(true)
+      throw error
     } finally {
       leave()
     }
@@ -118,11 +161,18 @@ function copyable (deadline: Deadline, behind: Behind): Asking {
   return { get signal () { return deadline.signal }, [server]: behind }
 }
 
+interface Place {
+  enter (): void
+  leave (): void
+  /** Whether somebody was asked. */
+  isInside (): boolean
+}
+
 /**
  * The places at one provider, and of them the share of one client address: who sends garbage from one does not keep out
  * everybody else.
  */
-function createPlaces (places: number): (ip: string) => { enter (): void, leave (): void } {
+function createPlaces (places: number): (ip: string) => Place {
   const share = Math.max(1, Math.floor(places * 3 / 4))
   const ofAddress = new Map<string, number>()
   let taken = 0
@@ -147,14 +197,17 @@ function createPlaces (places: number): (ip: string) => { enter (): void, leave 
       leave () {
         if (state === 'inside') count(ip, -1)
         state = 'gone'
-      }
+      },
+      isInside: () => state === 'inside'
     }
   }
 }
 
 export function createVerification (name: string, provider: IdentityProvider, inquire: Inquiry): Verification {
   return (grant, caller) =>
-    inquire(provider.verify, async context => readIdentity(name, await provider.verify(grant, context)), caller)
+    traced('verify', { operation: 'verify', provider: name }, () =>
+      inquire(provider.verify, async context => readIdentity(name, await provider.verify(grant, context)), caller)
+    )
 }
 
 /** Null for a provider that offers no login by redirect. */
@@ -168,8 +221,9 @@ export function createRedirection (name: string, provider: IdentityProvider, inq
         async context => readUrl(await authorizationUrl.call(provider, request, context)),
         caller
       ),
-    redeem: (answer, caller) =>
+    redeem: (answer, caller) => traced('verify', { operation: 'redeem', provider: name }, () =>
       inquire(redeem, async context => readIdentity(name, await redeem.call(provider, answer, context)), caller)
+    )
   }
 }
 
@@ -183,10 +237,13 @@ function readUrl (value: unknown): string {
 
 // Told apart by code: an application's provider may hold another copy of the classes. What it threw becomes the cause
 // of an error of ours, whose message is safe to answer. An unknown error is an outage, never a no.
-function refusalOf (thrown: unknown, provider: string, log: FastifyBaseLogger): Error {
+function asOurs (thrown: unknown, provider: string, log: FastifyBaseLogger): Error {
   const cause = legible(thrown)
   const code = codeOf(thrown)
-  if (code === errors.GrantRejectedError.code) return new errors.GrantRejectedError(reasonOf(thrown), { cause })
+  if (code === errors.GrantRejectedError.code) {
+    const { check, ...compared } = refusalOf(thrown)
+    return rejected(check, reasonOf(thrown), { cause, ...compared })
+  }
   if (code === errors.RequestInvalidError.code) return new errors.RequestInvalidError(reasonOf(thrown), { cause })
   if (code === errors.OverloadedError.code) return new errors.OverloadedError()
   if (cause instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${cause.message}`)

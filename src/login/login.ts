@@ -7,10 +7,10 @@ import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { authenticationOf } from '../tokens/authentication.js'
-import type { User } from '../permissions/user.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { Redemption } from './authorization-codes.js'
 import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
+import type { LoggedIn, LoginEvents } from './login-events.js'
 import type { SingleUse } from './single-use.js'
 import type { Verified } from './verified-identity.js'
 
@@ -31,6 +31,7 @@ interface Conclusion {
 }
 
 export interface ExchangeParts {
+  events: LoginEvents
   providers: ReadonlyMap<string, ExchangeProvider>
   lookup: GuardedLookup
   mint: Mint
@@ -43,30 +44,19 @@ export interface ExchangeParts {
 export interface Exchange {
   /** @throws errors.ProviderUnknownError */
   provider (name: string): ExchangeProvider
-  /**
-   * Verifies the grant, asks what its identity may do here, and answers with an access token.
-   *
-   * @param user to whose account the identity is to be linked
-   */
-  login (
-    provider: ExchangeProvider,
-    grant: AuthorizationGrant,
-    request: FastifyRequest,
-    user: User | null
-  ): Promise<TokenAnswer>
-  /** The same for an identity that the application has verified itself. */
-  loginAs (verified: Verified, request: FastifyRequest, user: User | null): Promise<TokenAnswer>
+  /** Verifies the grant, asks what its identity may do here, and answers with an access token. */
+  login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
   /** The same checks of a browser that came back from the provider; its nonce is spent, as its code is. */
   redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Vouched>
   /** Asks what an identity may do here. */
-  admit (vouched: Vouched, request: FastifyRequest, user?: User | null): Promise<ProvenLogin>
+  admit (vouched: Vouched, request: FastifyRequest): Promise<ProvenLogin>
   /** The login that an authorization code of ours stands for, by a client of ours. */
   redeemed (redemption: Redemption, clientId: string, request: FastifyRequest): Promise<TokenAnswer>
   /** Answers with an access token. */
   issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer>
 }
 
-export function createExchange ({ providers, lookup, mint, sessions, singleUse }: ExchangeParts): Exchange {
+export function createExchange ({ events, providers, lookup, mint, sessions, singleUse }: ExchangeParts): Exchange {
   function provider (name: string): ExchangeProvider {
     const found = providers.get(name)
     if (found === undefined) throw new errors.ProviderUnknownError()
@@ -76,18 +66,15 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
   async function login (
     provider: ExchangeProvider,
     grant: AuthorizationGrant,
-    request: FastifyRequest,
-    user: User | null
+    request: FastifyRequest
   ): Promise<TokenAnswer> {
-    const nonce = singleUse.nonceKeys(provider, grant)
-    const mark = begun()
-    const proven = await admit({ ...await provider.verify(grant, request), mark }, request, user)
-    const token = singleUse.tokenKeys(provider, grant, proven.identity)
-    return await begin(proven, request.log, { conclude: () => singleUse.spend([...nonce, ...token]) })
-  }
-
-  async function loginAs (verified: Verified, request: FastifyRequest, user: User | null): Promise<TokenAnswer> {
-    return await issue(await admit({ ...verified, mark: begun() }, request, user), request)
+    return await events.observe(provider.name, request, async () => {
+      const nonce = singleUse.nonceKeys(provider, grant)
+      const mark = begun()
+      const proven = await admit({ ...await provider.verify(grant, request), mark }, request)
+      const token = singleUse.tokenKeys(provider, grant, proven.identity)
+      return await begin(proven, request.log, { conclude: () => singleUse.spend([...nonce, ...token]) })
+    })
   }
 
   async function redeem (
@@ -108,13 +95,8 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     return sessions?.mark() ?? Date.now()
   }
 
-  async function admit (
-    { identity, providerTokens, mark }: Vouched,
-    request: FastifyRequest,
-    user: User | null = null
-  ): Promise<ProvenLogin> {
-    const occasion = { request, reason: 'login', providerTokens, user, sessionId: null } as const
-    return { identity, granted: await lookup(identity, occasion), mark }
+  async function admit ({ identity, providerTokens, mark }: Vouched, request: FastifyRequest): Promise<ProvenLogin> {
+    return { identity, granted: await lookup(identity, { request, reason: 'login', providerTokens }), mark }
   }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
@@ -123,7 +105,7 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     proven: ProvenLogin,
     log: FastifyBaseLogger,
     { clientId, conclude }: Conclusion
-  ): Promise<TokenAnswer> {
+  ): Promise<LoggedIn> {
     const userId = userIdOf(proven)
     const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark, clientId)
     try {
@@ -132,7 +114,17 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
       // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
       sessions?.confirm(userId, proven.mark)
-      return answer
+      const { provider, subject } = proven.identity
+      return {
+        answer,
+        facts: {
+          provider,
+          subject,
+          userId,
+          ...(session !== null && { sessionId: session.sessionId }),
+          ...(clientId !== undefined && { clientId })
+        }
+      }
     } catch (error) {
       const ended = session === null ? undefined : sessions?.discard(session.sessionId).catch(() => {})
       if (codeOf(error) !== errors.StoreUnavailableError.code) await ended
@@ -145,14 +137,18 @@ export function createExchange ({ providers, lookup, mint, sessions, singleUse }
     clientId: string,
     request: FastifyRequest
   ): Promise<TokenAnswer> {
-    return await begin(await admit(vouched, request), request.log, { clientId, conclude })
+    return await events.observe(vouched.identity.provider, request, async () =>
+      await begin(await admit(vouched, request), request.log, { clientId, conclude })
+    )
   }
 
   async function issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer> {
-    return await begin(proven, request.log, { conclude: async () => {} })
+    return await events.observe(proven.identity.provider, request, async () =>
+      await begin(proven, request.log, { conclude: async () => {} })
+    )
   }
 
-  return { provider, login, loginAs, redeem, admit, redeemed, issue }
+  return { provider, login, redeem, admit, redeemed, issue }
 }
 
 /** The access token of somebody proven, with the refresh token of its session where there is one. */

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
+import type { Events } from '../events.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
-import type { Claim } from '../sessions/chain.js'
+import type { AccessGrant, Claim } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 import { userIdOf, type Mint, type Proven } from './login.js'
@@ -12,28 +13,79 @@ export type Refresh = (refreshToken: string, request: FastifyRequest) => Promise
 /** Another access token of a session, the lookup being asked again; the refresh token stays as it is. */
 export type Renewal = (sessionId: string, request: FastifyRequest) => Promise<TokenAnswer>
 
-export interface RefreshParts { sessions: Pick<Sessions, 'present' | 'claim'>, lookup: GuardedLookup, mint: Mint }
-
-export function createRefresh ({ sessions, ...tools }: RefreshParts): Refresh {
-  return async (refreshToken, request) => await goOn(await sessions.present(refreshToken), tools, request)
+export interface RefreshParts {
+  events: Events
+  sessions: Pick<Sessions, 'present' | 'claim'>
+  lookup: GuardedLookup
+  mint: Mint
 }
+
+export function createRefresh ({ events, sessions, ...tools }: RefreshParts): Refresh {
+  const underWay = new Map<string, number>()
+
+  // Whoever comes while another one with the same token is at it, has not lost an answer.
+  async function alone<T> (refreshToken: string, work: (isAlone: boolean) => Promise<T>): Promise<T> {
+    const others = underWay.get(refreshToken) ?? 0
+    underWay.set(refreshToken, others + 1)
+    try {
+      return await work(others === 0)
+    } finally {
+      const left = (underWay.get(refreshToken) ?? 1) - 1
+      if (left === 0) underWay.delete(refreshToken)
+      else underWay.set(refreshToken, left)
+    }
+  }
+
+  return (refreshToken, request) => alone(refreshToken, async isAlone => {
+    const startedAt = performance.now()
+    try {
+      const claim = await sessions.present(refreshToken)
+      const { proven, grant, answer } = await goOn(tools, claim, request)
+      const { identity: { provider, subject } } = proven
+      const facts = { provider, subject, userId: userIdOf(proven), sessionId: claim.sessionId, ...clientOf(grant) }
+      const milliseconds = performance.now() - startedAt
+      const retry = isAlone || grant.retry === 'none' ? grant.retry : 'concurrent'
+      events.publish({ type: 'session.refreshed', retry, ...facts, milliseconds }, request)
+      return answer
+    } catch (thrown) {
+      const code = codeOf(thrown) ?? ''
+      if (refusals.includes(code)) events.publish({ type: 'refresh.refused', code }, request)
+      throw thrown
+    }
+  })
+}
+
+/** Not an outage, and not a request that is none. */
+const refusals: readonly string[] = [
+  errors.RefreshInvalidError.code,
+  errors.RefreshReusedError.code,
+  errors.SessionExpiredError.code,
+  errors.SessionRevokedError.code,
+  errors.AccessDeniedError.code
+]
 
 export function createRenewal ({ sessions, ...tools }: RefreshParts): Renewal {
-  return async (sessionId, request) => await goOn(await sessions.claim(sessionId), tools, request)
+  return async (sessionId, request) => (await goOn(tools, await sessions.claim(sessionId), request)).answer
 }
 
-type Tools = Omit<RefreshParts, 'sessions'>
-
-async function goOn (claim: Claim, { lookup, mint }: Tools, request: FastifyRequest): Promise<TokenAnswer> {
+async function goOn<Grant extends AccessGrant> (
+  { lookup, mint }: Pick<RefreshParts, 'lookup' | 'mint'>,
+  claim: Claim<Grant>,
+  request: FastifyRequest
+): Promise<{ proven: Proven, grant: Grant, answer: TokenAnswer }> {
   const proven = await admit(lookup, claim, request)
-  return mint(proven, await claim.advance(userIdOf(proven)), request.log)
+  const grant = await claim.advance(userIdOf(proven))
+  return { proven, grant, answer: mint(proven, grant, request.log) }
+}
+
+function clientOf ({ clientId }: AccessGrant): { clientId?: string } {
+  return clientId === undefined ? {} : { clientId }
 }
 
 async function admit (lookup: GuardedLookup, claim: Claim, request: FastifyRequest): Promise<Proven> {
-  const { identity, sessionId } = claim
+  const { identity } = claim
   try {
-    const occasion = { request, reason: 'refresh', providerTokens: null, user: null, sessionId } as const
-    return { identity, granted: await lookup(identity, occasion) }
+    return { identity, granted: await lookup(identity, { request, reason: 'refresh', providerTokens: null }) }
   } catch (thrown) {
     if (codeOf(thrown) === errors.AccessDeniedError.code) await claim.end()
     else claim.postpone()

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import type { AuthorizationGrant, Identity, IdentityProvider } from '../identity.js'
 import { readStamp, writeStamp, type KeyMaterial } from '../key-material.js'
 import type { SpentKey } from '../sessions/store.js'
@@ -48,11 +48,11 @@ export function createSingleUse (
 
   function nonceKeys ({ nonce: policy }: SingleUsePolicy, { nonce }: AuthorizationGrant): readonly SpentKey[] {
     if (policy !== 'required') return []
-    if (nonce === undefined) throw new errors.GrantRejectedError('the nonce is missing')
+    if (nonce === undefined) throw rejected('nonce', 'the nonce is missing')
     const stamp = readStamp(nonce, keys, 20)
-    if (stamp === null) throw new errors.GrantRejectedError('the nonce is none of this server')
+    if (stamp === null) throw rejected('nonce', 'the nonce is none of this server')
     const expiresAt = stamp.number * 1000
-    if (expiresAt <= Date.now()) throw new errors.GrantRejectedError('the nonce has expired')
+    if (expiresAt <= Date.now()) throw rejected('nonce', 'the nonce has expired')
     return [{ key: `nonce ${nonce}`, expiresAt }]
   }
 
@@ -62,7 +62,7 @@ export function createSingleUse (
     tokenKeys,
     async spend (spent) {
       if (spent.length > 0 && !(await spend(spent))) {
-        throw new errors.GrantRejectedError('the nonce or the token was used before')
+        throw rejected('replay', 'the nonce or the token was used before')
       }
     }
   }

@@ -1,4 +1,5 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
+import type { EventListener } from '../events.js'
 import { readCors, type CorsOptions } from '../guards/cors.js'
 import {
   defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
@@ -63,6 +64,8 @@ export interface TokenExchangeOptions {
   clients?: Readonly<Record<string, ClientOptions>>
   /** Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false */
   azureMobileServices?: boolean | AzureMobileServicesOptions
+  /** Called with what happened: logins, refusals, ends of sessions, outages. Never awaited. @default none */
+  onEvent?: EventListener
   /** Milliseconds for all calls of one verification. @default 5000 */
   providerTimeout?: number
   /** Milliseconds for one permission lookup. @default 5000 */
@@ -93,6 +96,7 @@ export interface ResolvedOptions {
   readonly cors: CorsOptions | null
   readonly clients: Clients
   readonly azureMobileServices: Destinations | null
+  readonly onEvent: EventListener | null
   readonly providerTimeout: number
   readonly lookupTimeout: number
   readonly concurrency: number
@@ -103,7 +107,7 @@ export interface ResolvedOptions {
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
   'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors',
-  'clients', 'azureMobileServices',
+  'clients', 'azureMobileServices', 'onEvent',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
@@ -151,6 +155,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     cors,
     clients,
     azureMobileServices,
+    onEvent: given.read<EventListener | null>('onEvent', callback(isListener), null),
     providerTimeout: given.read('providerTimeout', milliseconds, 5000),
     lookupTimeout: given.read('lookupTimeout', milliseconds, 5000),
     concurrency: given.read('concurrency', integer(1, 100_000), 64),
@@ -195,6 +200,10 @@ function readProvider (value: unknown, path: string, name: string): IdentityProv
 function isProvider (value: unknown): value is IdentityProvider {
   return isObject(value) && typeof value.verify === 'function' && Array.isArray(value.accepts) &&
     value.accepts.length > 0 && value.accepts.every(type => grantTypes.some(one => one === type))
+}
+
+function isListener (value: unknown): value is EventListener {
+  return typeof value === 'function'
 }
 
 function isLookup (value: unknown): value is PermissionLookup {

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import { requestJson, type JsonAnswer } from '../http/client.js'
 import type { AuthorizationAnswer, AuthorizationRequest, VerifyContext } from '../identity.js'
 import { endpointUrl, open, text, type Reader } from '../options/values.js'
@@ -141,7 +141,7 @@ export function isOpenid (scope: string): boolean {
 /** The state was compared where the browser came back; here the issuer is (RFC 9207, 2.4). */
 export function checkIssuer ({ issuer, namesIssuer }: AuthorizationServer, { iss }: AuthorizationAnswer): void {
   if (iss === undefined ? namesIssuer === true : issuer !== null && iss !== issuer) {
-    throw new errors.GrantRejectedError('iss')
+    throw rejected('issuer', 'iss')
   }
 }
 
@@ -204,7 +204,7 @@ export function readTokenAnswer (
   readError = readOAuthError
 ): JsonObject {
   const error = isObject(body) ? readError(body) : null
-  if (error !== null && refusals.includes(error)) throw new errors.GrantRejectedError(error)
+  if (error !== null && refusals.includes(error)) throw rejected('token', error)
   if (error === null && status === 200 && isObject(body)) return body
   // A word of the protocol, and nothing else that the log would repeat.
   const isWord = error !== null && /^[a-z_]{1,40}$/.test(error)

@@ -1,16 +1,17 @@
 import { enteringByItself, entersByItself, server, type Asking } from '../deadline.js'
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import { requireDispatch } from '../http/client.js'
 import { asymmetricAlgorithms, createKeySet, type KeySet } from '../http/key-set.js'
-import type {
-  AuthorizationAnswer,
-  AuthorizationGrant,
-  GrantType,
-  IdentityProvider,
-  NoncePolicy,
-  ReplayPolicy,
-  VerifiedIdentity,
-  VerifyContext
+import {
+  tellingKeysAge,
+  type AuthorizationAnswer,
+  type AuthorizationGrant,
+  type GrantType,
+  type IdentityProvider,
+  type NoncePolicy,
+  type ReplayPolicy,
+  type VerifiedIdentity,
+  type VerifyContext
 } from '../identity.js'
 import { callback, endpointUrl, list, oneOf, open, text, type Given, type Reader } from '../options/values.js'
 import { isObject } from '../strict-json.js'
@@ -200,7 +201,7 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
       ...(takes(rules, 'id_token') ? ['id_token'] as const : []),
       ...(code !== undefined ? ['authorization_code'] as const : [])
     ],
-    ...(rules !== null && policies),
+    ...(rules !== null && { ...policies, ...tellingKeysAge(() => rules.keys.age?.() ?? null) }),
     ...(redirect !== undefined && redirect !== null && redirection(redirect, rules, identify)),
 
     async verify (grant, context: Asking) {
@@ -208,7 +209,7 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
       const isJwt = accessToken === undefined || grant.type !== 'access_token' || grant.token.split('.').length === 3
       if (takes(rules, grant.type) && isJwt) return await verifyIdToken(rules, policies.nonce, grant, context)
       if (grant.type === 'access_token') return await ask(grant.token, context)
-      if (grant.type !== 'authorization_code' || code === undefined) throw new errors.GrantRejectedError('kind')
+      if (grant.type !== 'authorization_code' || code === undefined) throw rejected('form', 'kind')
       context[server]?.enter()
       const exchange = typeof code === 'function' ? code(grant, plain(context)) : exchangeCode(code, grant, context)
       return await identify(await exchange, rules, context, grant.nonce)
@@ -220,8 +221,8 @@ type Ask = (accessToken: string, context: Asking) => Promise<VerifiedIdentity>
 
 function accessTokenCheck ({ accessToken: check }: ProviderDefinition, { nonce }: Required<IdTokenOptions>): Ask {
   return async (accessToken, context) => {
-    if (check === undefined) throw new errors.GrantRejectedError('kind')
-    if (nonce === 'required') throw new errors.GrantRejectedError('this kind of grant carries no nonce')
+    if (check === undefined) throw rejected('form', 'kind')
+    if (nonce === 'required') throw rejected('nonce', 'this kind of grant carries no nonce')
     context[server]?.enter()
     return await check(accessToken, plain(context))
   }
@@ -288,7 +289,7 @@ const clockTolerance = 60
 function requireRecent ({ claims = {} }: VerifiedIdentity, { maxAge }: AuthorizationAnswer): void {
   const { auth_time: authenticatedAt } = claims
   if (maxAge === undefined || typeof authenticatedAt !== 'number') return
-  if (Date.now() / 1000 - authenticatedAt > maxAge + clockTolerance) throw new errors.GrantRejectedError('auth_time')
+  if (Date.now() / 1000 - authenticatedAt > maxAge + clockTolerance) throw rejected('time', 'auth_time')
 }
 
 function takes (rules: ResolvedRules | null, type: GrantType): rules is ResolvedRules {

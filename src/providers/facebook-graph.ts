@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { codeOf, errors } from '../errors.js'
+import { codeOf, errors, rejected } from '../errors.js'
 import type { VerifiedIdentity, VerifyContext } from '../identity.js'
 import { requestJson } from '../http/client.js'
 import { isObject, type JsonObject } from '../strict-json.js'
@@ -27,11 +27,11 @@ export async function verifyClassicToken (
   context: VerifyContext
 ): Promise<VerifiedIdentity> {
   // A refusal of theirs, for too long a query or a broken header, would look like an outage.
-  if (!form.test(token)) throw new errors.GrantRejectedError('form')
+  if (!form.test(token)) throw rejected('form', 'form')
   const debug = await debugToken(app, token, context)
   const subject = checkToken(app, debug)
   const me = await readMe(app, token, context)
-  if (exactId(me.id) !== subject) throw new errors.GrantRejectedError('me.id')
+  if (exactId(me.id) !== subject) throw rejected('subject', 'me.id')
   return {
     subject,
     clientId: app.appId,
@@ -68,16 +68,17 @@ function readMe ({ graph, appSecret }: GraphApp, token: string, context: VerifyC
 }
 
 function checkToken ({ appId }: GraphApp, data: JsonObject): string {
-  if (data.is_valid !== true) throw new errors.GrantRejectedError('is_valid')
-  if (exactId(data.app_id) !== appId) throw new errors.GrantRejectedError('app_id')
-  if (data.type !== 'USER') throw new errors.GrantRejectedError('type')
+  if (data.is_valid !== true) throw rejected('token', 'is_valid')
+  const issuedTo = exactId(data.app_id)
+  if (issuedTo !== appId) throw rejected('audience', 'app_id', { expected: appId, got: issuedTo })
+  if (data.type !== 'USER') throw rejected('claims', 'type')
   // 0: a token that does not expire.
   const expiresAt = data.expires_at ?? 0
   if (typeof expiresAt !== 'number' || (expiresAt !== 0 && expiresAt <= Date.now() / 1000)) {
-    throw new errors.GrantRejectedError('expires_at')
+    throw rejected('time', 'expires_at')
   }
   const userId = exactId(data.user_id)
-  if (userId === null || !/^\d{1,255}$/.test(userId)) throw new errors.GrantRejectedError('user_id')
+  if (userId === null || !/^\d{1,255}$/.test(userId)) throw rejected('subject', 'user_id')
   return userId
 }
 
@@ -110,7 +111,7 @@ function refusal ({ code, message, is_transient: isTransient }: JsonObject): Err
   // A number, and nothing else that the log would repeat.
   const reason = `error ${typeof code === 'number' ? code : 'without a code'}`
   const isPassing = isTransient === true || passingErrors.includes(code)
-  return isPassing ? new errors.ProviderUnavailableError(reason) : new errors.GrantRejectedError(reason)
+  return isPassing ? new errors.ProviderUnavailableError(reason) : rejected('token', reason)
 }
 
 function pictureOf ({ picture }: JsonObject): string | null {

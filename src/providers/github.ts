@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import { requestJson } from '../http/client.js'
 import type { IdentityProvider, VerifiedIdentity, VerifyContext } from '../identity.js'
 import { open, text } from '../options/values.js'
@@ -44,7 +44,7 @@ export function github (options: GitHubOptions): IdentityProvider {
   return defineProvider({
     async accessToken (token: string, context: VerifyContext) {
       const { status, body } = await requestJson(check, { headers, json: { access_token: token }, context })
-      if (status === 404 || status === 422) throw new errors.GrantRejectedError(`status ${status}`)
+      if (status === 404 || status === 422) throw rejected('token', `status ${status}`)
       if (status !== 200 || !isObject(body)) throw new errors.ProviderUnavailableError(`status ${status}`)
       return identityOf(body, clientId)
     },
@@ -54,11 +54,11 @@ export function github (options: GitHubOptions): IdentityProvider {
 }
 
 function identityOf ({ app, user, scopes, expires_at: expiresAt }: JsonObject, clientId: string): VerifiedIdentity {
-  if (!isObject(app) || app.client_id !== clientId) throw new errors.GrantRejectedError('app.client_id')
+  if (!isObject(app) || app.client_id !== clientId) throw rejected('audience', 'app.client_id')
   const isLive = expiresAt == null || (typeof expiresAt === 'string' && Date.parse(expiresAt) > Date.now())
-  if (!isLive) throw new errors.GrantRejectedError('expires_at')
+  if (!isLive) throw rejected('time', 'expires_at')
   const id = isObject(user) ? exactId(user.id) : null
-  if (!isObject(user) || id === null || !/^\d{1,255}$/.test(id)) throw new errors.GrantRejectedError('user.id')
+  if (!isObject(user) || id === null || !/^\d{1,255}$/.test(id)) throw rejected('subject', 'user.id')
   // The public address of the profile: GitHub does not say here whether it is verified. The token itself stays out.
   const said = { ...user, email_verified: undefined, picture: user.avatar_url }
   return { ...standardIdentity(said, clientId, id), claims: { ...user, scopes } }

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { rejected } from '../errors.js'
 import type { IdentityProvider } from '../identity.js'
 import { list, open, text } from '../options/values.js'
 import { readRedirect, type RedirectOptions } from './code-flow.js'
@@ -49,7 +49,7 @@ export function google (options: GoogleOptions): IdentityProvider {
       keys: jwks,
       check ({ hd }) {
         // The claim, never the domain of the e-mail address: that one anybody may register at Google.
-        if (hostedDomain !== null && hd !== hostedDomain) throw new errors.GrantRejectedError('hd')
+        if (hostedDomain !== null && hd !== hostedDomain) throw rejected('claims', 'hd')
       }
     },
     redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'required' }), null)

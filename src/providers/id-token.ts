@@ -1,6 +1,6 @@
 import { constants, createHash, verify, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
-import { errors } from '../errors.js'
+import { rejected } from '../errors.js'
 import type { KeySet } from '../http/key-set.js'
 import { isId, type AuthorizationGrant, type GrantType, type NoncePolicy, type VerifyContext } from '../identity.js'
 import { decodeUtf8, isObject, parseJson, type JsonObject } from '../strict-json.js'
@@ -58,32 +58,28 @@ export async function verifyIdToken (
   checkKind(plain)
   checkIssuer(plain, rules.issuers)
   const clientId = matchAudience(plain, rules.clientIds)
-  if (!isId(plain.sub)) throw rejected('sub')
+  if (!isId(plain.sub)) throw rejected('subject', 'sub')
   checkTimes(plain)
   checkNonce(policy, rules.nonceForms, nonce, plain)
   const found = rules.keys.key(kid, algorithm, context)
   const { publicKey, jwk } = found instanceof Promise ? await found : found
   const isSigned = isSignedBy(publicKey, algorithm, token)
-  if (!(isSigned instanceof Promise ? await isSigned : isSigned)) throw rejected('signature')
+  if (!(isSigned instanceof Promise ? await isSigned : isSigned)) throw rejected('signature', 'signature')
   rules.check?.(plain, jwk)
   const identity = standardIdentity(exact, clientId)
   return rules.identity?.(identity) ?? identity
 }
 
-function rejected (reason: string): Error {
-  return new errors.GrantRejectedError(reason)
-}
-
 /** RFC 7515, 7.1: three parts of base64url, in the one spelling that the bytes have. */
 function decode (token: string): [header: Buffer, payload: Buffer] {
-  if (token.length > longestToken) throw rejected('too long')
+  if (token.length > longestToken) throw rejected('form', 'too long')
   const [header, payload, signature, ...more] = token.split('.').map(part => {
     const bytes = Buffer.from(part, 'base64url')
-    if (part === '' || bytes.toString('base64url') !== part) throw rejected('form')
+    if (part === '' || bytes.toString('base64url') !== part) throw rejected('form', 'form')
     return bytes
   })
   if (header === undefined || payload === undefined || signature === undefined || more.length > 0) {
-    throw rejected('form')
+    throw rejected('form', 'form')
   }
   return [header, payload]
 }
@@ -93,16 +89,18 @@ function parsePart (bytes: Buffer): { plain: JsonObject, exact: JsonObject } {
     const { plain, exact } = parseJson(decodeUtf8(bytes), deepestNesting)
     if (isObject(plain) && isObject(exact)) return { plain, exact }
   } catch { /* refused below, like all that is not an object */ }
-  throw rejected('form')
+  throw rejected('form', 'form')
 }
 
 function readHeader (bytes: Buffer, algorithms: readonly string[]): { algorithm: string, kid: string } {
   const { alg, kid, typ, ...others } = parsePart(bytes).plain
-  if (typeof alg !== 'string' || !algorithms.includes(alg)) throw rejected('alg')
+  if (typeof alg !== 'string' || !algorithms.includes(alg)) {
+    throw rejected('algorithm', 'alg', { expected: algorithms, got: shown(alg) })
+  }
   // RFC 8725, 3.11: a logout token or an access token of the same issuer is not an ID token.
-  if (typ !== undefined && !(typeof typ === 'string' && typ.toUpperCase() === 'JWT')) throw rejected('typ')
-  if (refusedHeaders.some(name => others[name] !== undefined)) throw rejected('crit')
-  if (typeof kid !== 'string' || kid === '') throw rejected('kid')
+  if (typ !== undefined && !(typeof typ === 'string' && typ.toUpperCase() === 'JWT')) throw rejected('form', 'typ')
+  if (refusedHeaders.some(name => others[name] !== undefined)) throw rejected('form', 'crit')
+  if (typeof kid !== 'string' || kid === '') throw rejected('key', 'kid')
   return { algorithm: alg, kid }
 }
 
@@ -111,28 +109,51 @@ function readHeader (bytes: Buffer, algorithms: readonly string[]): { algorithm:
  * ID token, and a `typ` of its own is only recommended. Its `events` claim is what it is known by.
  */
 function checkKind ({ events }: JsonObject): void {
-  if (events !== undefined) throw rejected('events')
+  if (events !== undefined) throw rejected('claims', 'events')
 }
 
 function checkIssuer (claims: JsonObject, issuers: IdTokenRules['issuers']): void {
   const expected = typeof issuers === 'function' ? [issuers(claims)] : issuers
-  if (typeof claims.iss !== 'string' || !expected.includes(claims.iss)) throw rejected('iss')
+  if (typeof claims.iss !== 'string' || !expected.includes(claims.iss)) {
+    throw rejected('issuer', 'iss', { expected, got: shown(claims.iss) })
+  }
 }
 
 function matchAudience ({ aud, azp }: JsonObject, clientIds: readonly string[]): string {
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
   const clientId = clientIds.find(id => audiences.includes(id))
-  if (clientId === undefined || !audiences.every(audience => typeof audience === 'string')) throw rejected('aud')
+  if (clientId === undefined || !audiences.every(audience => typeof audience === 'string')) {
+    throw rejected('audience', 'aud', { expected: clientIds, got: shown(aud) })
+  }
   const isOurs = azp === undefined || (typeof azp === 'string' && clientIds.includes(azp))
-  if (audiences.length > 1 && !isOurs) throw rejected('azp')
+  if (audiences.length > 1 && !isOurs) throw rejected('audience', 'azp')
   return clientId
 }
 
 function checkTimes ({ exp, iat, nbf }: JsonObject): void {
   const now = Date.now() / 1000
-  if (!isTime(exp) || exp <= now - tolerance) throw rejected('exp')
-  if (!isTime(iat) || iat > now + tolerance || iat < now - longestAge - tolerance) throw rejected('iat')
-  if (nbf !== undefined && (!isTime(nbf) || nbf > now + tolerance)) throw rejected('nbf')
+  if (!isTime(exp) || exp <= now - tolerance) {
+    throw rejected('time', 'exp', { expected: 'later than now', got: ageOf(exp) })
+  }
+  if (!isTime(iat) || iat > now + tolerance || iat < now - longestAge - tolerance) {
+    throw rejected('time', 'iat', { expected: 'of the last 24 hours', got: ageOf(iat) })
+  }
+  if (nbf !== undefined && (!isTime(nbf) || nbf > now + tolerance)) throw rejected('time', 'nbf')
+}
+
+/** How old a time is, in words: what the log shows of a token that came late, or of a clock that is wrong. */
+function ageOf (time: unknown): string {
+  if (!isTime(time)) return 'no time'
+  const age = Math.round(Date.now() / 1000 - time)
+  return age < 0 ? `${-age} s ahead` : `${age} s ago`
+}
+
+const longestShown = 200
+
+/** A claim as the log may show it: short, and no object. */
+function shown (claim: unknown): unknown {
+  if (Array.isArray(claim)) return claim.slice(0, 5).map(shown)
+  return typeof claim === 'string' ? claim.slice(0, longestShown) : typeof claim
 }
 
 function isTime (value: unknown): value is number {
@@ -151,13 +172,13 @@ function checkNonce (
 ): void {
   if (policy === 'off') return
   if (posted === undefined) {
-    if (policy === 'required') throw rejected('nonce missing')
+    if (policy === 'required') throw rejected('nonce', 'nonce missing')
     return
   }
   // Apple: "nonce_supported: false" is a platform that drops the nonce; nothing is then bound to what the app posted.
   const isDropped = claims.nonce === undefined && toBoolean(claims.nonce_supported) === false
   if (isDropped && policy === 'if-present') return
-  if (!isNonce(claims.nonce, posted, forms)) throw rejected('nonce')
+  if (!isNonce(claims.nonce, posted, forms)) throw rejected('nonce', 'nonce')
 }
 
 function isNonce (claimed: unknown, posted: string, forms: IdTokenRules['nonceForms'] = ['raw', 'sha256']): boolean {

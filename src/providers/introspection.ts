@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { errors, rejected } from '../errors.js'
 import { requestJson } from '../http/client.js'
 import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
 import { endpointUrl, open, text } from '../options/values.js'
@@ -50,11 +50,11 @@ export function introspection (options: IntrospectionOptions): IdentityProvider 
 
 function subjectOf ({ active, client_id: clientId, aud, sub, exp, nbf }: JsonObject, audience: string): string {
   const now = Date.now() / 1000
-  if (active !== true) throw new errors.GrantRejectedError('active')
-  if (![clientId, aud].flat().includes(audience)) throw new errors.GrantRejectedError('aud')
-  if (typeof exp !== 'number' || exp <= now) throw new errors.GrantRejectedError('exp')
-  if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= now)) throw new errors.GrantRejectedError('nbf')
+  if (active !== true) throw rejected('token', 'active')
+  if (![clientId, aud].flat().includes(audience)) throw rejected('audience', 'aud')
+  if (typeof exp !== 'number' || exp <= now) throw rejected('time', 'exp')
+  if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= now)) throw rejected('time', 'nbf')
   const subject = exactId(sub)
-  if (!isId(subject)) throw new errors.GrantRejectedError('sub')
+  if (!isId(subject)) throw rejected('subject', 'sub')
   return subject
 }

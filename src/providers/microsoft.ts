@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { rejected } from '../errors.js'
 import { isId, type IdentityProvider } from '../identity.js'
 import { list, open, refused, text, type Reader } from '../options/values.js'
 import type { JsonObject } from '../strict-json.js'
@@ -43,7 +43,7 @@ export function microsoft (options: MicrosoftOptions): IdentityProvider {
       algorithms: ['RS256'],
       issuers ({ tid }) {
         const isKnown = typeof tid === 'string' && uuid.test(tid) && (tenants === 'any' || tenants.includes(tid))
-        if (!isKnown) throw new errors.GrantRejectedError('tid')
+        if (!isKnown) throw rejected('issuer', 'tid')
         return `${authority}/${tid}/v2.0`
       },
       clientIds,
@@ -83,9 +83,9 @@ const tenantId: Reader<string> = (value, path) => {
 }
 
 function check ({ iss, tid, oid }: JsonObject, jwk: JsonObject): void {
-  if (textOrNull(oid) === null || !isId(`${String(tid)}:${String(oid)}`)) throw new errors.GrantRejectedError('oid')
+  if (textOrNull(oid) === null || !isId(`${String(tid)}:${String(oid)}`)) throw rejected('subject', 'oid')
   const bound = typeof jwk.issuer === 'string' ? jwk.issuer.replace('{tenantid}', String(tid)) : jwk.issuer
-  if (bound !== undefined && bound !== iss) throw new errors.GrantRejectedError("the key's issuer")
+  if (bound !== undefined && bound !== iss) throw rejected('issuer', "the key's issuer")
 }
 
 function identity (standard: StandardIdentity): StandardIdentity {

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { rejected } from '../errors.js'
 import { discover, type Discovery } from '../http/discovery.js'
 import { asymmetricAlgorithms } from '../http/key-set.js'
 import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
@@ -66,9 +66,9 @@ function chosen (subject: ChosenSubject, claims: JsonObject): string {
     const id: unknown = subject(claims)
     if (isId(id)) return id
   } catch (cause) {
-    throw new errors.GrantRejectedError('subject', { cause })
+    throw rejected('subject', 'subject', { cause })
   }
-  throw new errors.GrantRejectedError('subject')
+  throw rejected('subject', 'subject')
 }
 
 /** Nothing is discovered where both endpoints are configured. */

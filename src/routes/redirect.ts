@@ -1,4 +1,6 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions } from 'fastify'
+import type {
+  FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions
+} from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import type { AuthorizationHints } from '../identity.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
@@ -49,13 +51,14 @@ export interface RedirectLogin<Asked> {
 }
 
 export function redirectLogin<Asked> (
-  { exchange, singleUse, material }: Server,
+  { exchange, loginEvents, singleUse, material }: Server,
   { callbackOf, cookies, landing, ridesInState }: Way<Asked>
 ): RedirectLogin<Asked> {
   const flows = createRedirectFlows(createSeals(material))
   return {
     async begin ({ provider: name, asked, ...hints }, request, reply) {
       const { redirection } = redirecting(exchange, name)
+      const startedAt = performance.now()
       try {
         const at = { provider: name, redirectUri: callbackOf(name) }
         const { nonce } = singleUse.issueNonce()
@@ -63,12 +66,14 @@ export function redirectLogin<Asked> (
         const location = await redirection.authorizationUrl(flow.request, request)
         return reply.header('set-cookie', cookies.keep(flow.request.state, flow.sealed)).redirect(location, 302)
       } catch (thrown) {
+        loginEvents.failed(name, thrown, request, startedAt, openLog(request))
         return landing.fail(asked, logged(thrown, request), reply)
       }
     },
 
     async comeBack (name, answer, request, reply) {
       const provider = redirecting(exchange, name)
+      const startedAt = performance.now()
       const { headers: { cookie } } = request
       const state = answer.get('state') ?? ''
       for (const ended of cookies.end(state, cookie)) reply.header('set-cookie', ended)
@@ -80,6 +85,7 @@ export function redirectLogin<Asked> (
         const vouched = await exchange.redeem(provider, flow.answer(), request)
         return await landing.succeed(asked, vouched, request, reply)
       } catch (thrown) {
+        if (asked !== null) loginEvents.failed(name, thrown, request, startedAt, openLog(request))
         return landing.fail(asked, logged(thrown, request), reply)
       }
     }
@@ -92,9 +98,14 @@ function redirecting (exchange: Exchange, name: string): RedirectProvider {
   return { ...policy, redirection }
 }
 
+/** These routes log nothing below warnings; why a login was refused is to be seen all the same. */
+function openLog ({ server, id }: FastifyRequest): FastifyBaseLogger {
+  return server.log.child({ reqId: id })
+}
+
 function logged (thrown: unknown, { log }: FastifyRequest): unknown {
   const isKnown = codeOf(thrown)?.startsWith('AUTH_ERR_') === true
-  log[isKnown ? 'info' : 'error']({ err: thrown }, 'the login by redirect failed')
+  if (!isKnown) log.error({ err: thrown }, 'the login by redirect failed')
   return thrown
 }
 

@@ -23,11 +23,20 @@ export interface AccessGrant {
 /** What a login or a refresh hands out beside the access token. */
 export interface SessionGrant extends AccessGrant { readonly refreshToken: string }
 
+/**
+ * Why a refresh token came: for the first time; while another caller was at it, or within the retry window after its
+ * answer had arrived; or because its answer was lost.
+ */
+export type Retry = 'none' | 'concurrent' | 'lost-answer'
+
+/** What a refresh hands out. */
+export interface RefreshGrant extends SessionGrant { readonly retry: Retry }
+
 /** A session that somebody may go on with, as soon as the lookup has said so. One of the three is called, once. */
 export interface Claim<Grant extends AccessGrant = AccessGrant> {
+  readonly sessionId: string
   /** Whom the lookup is asked about. */
   readonly identity: Identity
-  readonly sessionId: string
   /**
    * The session goes on, for the user that the lookup has named.
    * @throws errors.SessionRevokedError when it or its user has been revoked since
@@ -59,7 +68,7 @@ export interface SessionChain {
    * @throws errors.RefreshInvalidError, errors.RefreshReusedError
    * @throws errors.SessionExpiredError, errors.SessionRevokedError
    */
-  present (refreshToken: string): Promise<Claim<SessionGrant>>
+  present (refreshToken: string): Promise<Claim<RefreshGrant>>
   /**
    * The session of an access token: its idle time begins again, its refresh token stays as it is.
    * @throws as `present`
@@ -79,6 +88,9 @@ export interface ChainParts {
   /** Milliseconds. */
   readonly retryWindow: number
 }
+
+/** A session whose refresh token has been replaced; shared with another caller that had the same one. */
+interface Advance { readonly advanced: Session, readonly isShared: boolean }
 
 const writeAttempts = 10
 
@@ -113,20 +125,23 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     await ending.surplus(calls.open(), userId).catch(() => {})
   }
 
-  async function present (refreshToken: string): Promise<Claim<SessionGrant>> {
+  async function present (refreshToken: string): Promise<Claim<RefreshGrant>> {
     const presented = tokens.read(refreshToken)
     const ask = calls.open()
     const session = await goingOn(ask, presented.sessionId)
-    const position = judge(session, presented, arrivals.arrivedAt(session), retryWindow, clock.now())
+    const arrivedAt = arrivals.arrivedAt(session)
+    const position = judge(session, presented, arrivedAt, retryWindow, clock.now())
     if (position === 'reused') {
       await ending.live(ask, session)
       throw new errors.RefreshReusedError()
     }
+    const retry = position === 'current' ? 'none' : arrivedAt === null ? 'lost-answer' : 'concurrent'
     return {
-      identity: restoreIdentity(session.identity),
       sessionId: session.id,
+      identity: restoreIdentity(session.identity),
       async advance (userId) {
-        return refreshable(await advanceOnce(ask, session, presented.counter, userId), presented.counter + 1)
+        const { advanced, isShared } = await advanceOnce(ask, session, presented.counter, userId)
+        return { ...refreshable(advanced, presented.counter + 1), retry: isShared ? 'concurrent' : retry }
       },
       end: async () => await ending.live(ask, session),
       postpone: () => arrivals.note(session.id, presented.counter)
@@ -137,8 +152,8 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     const ask = calls.open()
     const session = await goingOn(ask, sessionId)
     return {
-      identity: restoreIdentity(session.identity),
       sessionId,
+      identity: restoreIdentity(session.identity),
       async advance (userId) {
         const { version } = await write(ask, session, userId, used => used)
         // It came with no refresh token, so it does not show that one has arrived.
@@ -166,14 +181,14 @@ export function createSessionChain (parts: ChainParts): SessionChain {
   }
 
   // Callers of this server with one token share one write: a hundred of them would wait for each other at the row.
-  async function advanceOnce (ask: Ask, seen: Session, counter: number, userId: string): Promise<Session> {
+  async function advanceOnce (ask: Ask, seen: Session, counter: number, userId: string): Promise<Advance> {
     const name = `${seen.id} ${counter} ${userId}`
     const running = advancing.get(name)
-    if (running !== undefined) return await running
+    if (running !== undefined) return { advanced: await running, isShared: true }
     const step = write(ask, seen, userId, used => ({ ...used, counter: counter + 1, arrivedAt: null }), counter)
     advancing.set(name, step)
     try {
-      return await step
+      return { advanced: await step, isShared: false }
     } finally {
       advancing.delete(name)
     }

@@ -76,6 +76,7 @@ export function createEnding (parts: EndingParts): Ending {
   // The list first: once the row has ended nothing would remind us of its access tokens.
   // This server's own list last: as long as the caller is told 503, its token must be good for another attempt.
   async function end (ask: Ask, sessionIds: readonly string[], entries: readonly Revocation[]): Promise<void> {
+    entries.forEach(revocations.own)
     try {
       if (sessionIds.length > 0) await ask(store => store.end(sessionIds, entries))
       else if (entries.length > 0) await ask(store => store.revoke(entries))

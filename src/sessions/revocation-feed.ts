@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Events } from '../events.js'
 import type { Revocations } from './revocations.js'
-import type { SessionStore } from './store.js'
+import type { Revocation, SessionStore } from './store.js'
 import type { StoreCalls, StoreClock } from './store-calls.js'
 
 /** Milliseconds between two polls: what one server revokes is refused by all others within a second. */
@@ -14,6 +15,8 @@ export interface RevocationFeed {
    * Does not reject: a store that is down is asked again.
    */
   start (milliseconds: number): Promise<void>
+  /** Whether the store answers, and since when (milliseconds since the epoch). */
+  state (): { readonly ok: boolean, readonly since: number }
   /** Milliseconds since the list was last read to its end; Infinity before the first time. */
   age (): number
   close (): void
@@ -27,12 +30,13 @@ export interface FeedParts {
   readonly issuer: string
   /** Called once when the store falls silent, and once when it is back. */
   readonly report: (message: string, error?: unknown) => void
+  readonly events: Events
   /** Called each time that the list is up to date. */
   readonly heard: () => void
 }
 
 export function createRevocationFeed (parts: FeedParts): RevocationFeed {
-  const { store, calls, clock, revocations, issuer, report, heard } = parts
+  const { store, calls, clock, revocations, issuer, report, events, heard } = parts
   let cursor: string | null = null
   let heardAt = -Infinity
   let heardTick = -Infinity
@@ -41,19 +45,36 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
   let reading: Promise<void> | undefined
   let unsubscribe: (() => void) | undefined
   let silent = false
+  let since = Date.now()
   let closed = false
 
   async function readAll (): Promise<void> {
     const began = [Date.now(), performance.now()] as const
     for (let isNew = true; isNew;) {
       const page = await calls.open()(async store => await store.revocations(cursor, clock.now()))
-      for (const revocation of page.revocations) if (revocation.issuer === issuer) revocations.add(revocation)
+      for (const revocation of page.revocations) if (revocation.issuer === issuer) hear(revocation)
       isNew = page.revocations.length > 0 && page.cursor !== cursor
       cursor = page.cursor
       // A store in memory answers before anything else gets its turn.
       if (isNew) await nextTurn()
     }
     [heardAt, heardTick] = began
+  }
+
+  // The first reading brings what was revoked before this server was there: nothing that has just happened.
+  function hear (revocation: Revocation): void {
+    const isNews = heardAt !== -Infinity && !revocations.isOwn(revocation)
+    revocations.add(revocation)
+    if (isNews && events.isHeard()) {
+      events.publish({ type: 'revocation.heard', milliseconds: Math.max(0, clock.now() - revocation.at) })
+    }
+  }
+
+  function turn (isSilent: boolean): void {
+    if (isSilent === silent) return
+    silent = isSilent
+    since = Date.now()
+    events.publish({ type: silent ? 'store.unavailable' : 'store.recovered' })
   }
 
   // One reader at a time: two would race on the cursor.
@@ -68,14 +89,14 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
     try {
       await catchUp()
       if (silent) report('the session store answers again')
-      silent = false
+      turn(false)
       purge()
       heard()
     } catch (error) {
       if (!silent && !closed) {
         report('the session store does not answer: this server does not learn what other servers revoke', error)
       }
-      silent = true
+      if (!closed) turn(true)
     }
     clearTimeout(timer)
     if (!closed) timer = setTimeout(() => { poll().catch(() => {}) }, pollInterval).unref()
@@ -121,5 +142,5 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
     unsubscribe?.()
   }
 
-  return { start, age, close }
+  return { start, state: () => ({ ok: !silent, since }), age, close }
 }

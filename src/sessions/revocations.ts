@@ -41,6 +41,10 @@ export interface Revocations {
   isRevokedSince (userId: string, mark: number): boolean
   /** When a session of a login with this mark begins: later than all those of the user that had to end. */
   beginning (userId: string, mark: number): number
+  /** Remembers an entry of this server's own, before others can read it. */
+  own (revocation: Revocation): void
+  /** Whether it is one of those, asked once: it comes back with the list. */
+  isOwn (revocation: Revocation): boolean
   /** Adds an entry, or the same one again. */
   add (revocation: Revocation): void
   /** Takes away entries whose tokens have expired by themselves. */
@@ -75,6 +79,7 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   const moved = new Map<string, Moved>()
   const users = new Map<string, UserEntry>()
   const tokens = new Map<string, number>()
+  const owned = new Map<string, number>()
   const leaving = { sessions: new Set<string>(), users: new Map<string, number>() }
   let lastMark = 0
   let lastRevoked = 0
@@ -167,6 +172,7 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
       leaving.users.set(id, Math.max(begunUntil, leaving.users.get(id) ?? 0))
       users.delete(id)
     }
+    for (const [name, expiresAt] of owned) if (expiresAt <= now) owned.delete(name)
     if (floorExpiresAt <= now) floor = 0
     roomUntil = Math.max(limit, size() + tenth)
   }
@@ -215,6 +221,8 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     isTokenListed: tokenId => tokens.has(tokenId),
     isListed,
     isEnded,
+    own: revocation => { owned.set(nameOf(revocation), clock.now() + returnsWithin) },
+    isOwn: revocation => owned.delete(nameOf(revocation)),
     mark,
     next: userId => beginning(userId, notBefore(lastMark)),
     isRevokedSince: (userId, mark) => (users.get(userId)?.revokedAt ?? -1) >= mark,
@@ -223,6 +231,13 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     purge,
     leaving
   }
+}
+
+/** Milliseconds in which an entry of this server's own comes back with the list. */
+const returnsWithin = 60_000
+
+function nameOf ({ kind, id, at }: Revocation): string {
+  return `${kind} ${at} ${id}`
 }
 
 function latest (one: UserEntry, other: UserEntry): UserEntry {

@@ -1,5 +1,6 @@
 import { createDeadlines } from '../deadline.js'
 import { errors } from '../errors.js'
+import { isTraced, traced, type Events } from '../events.js'
 import { createArrivals } from './arrivals.js'
 import { createSessionChain, type SessionChain } from './chain.js'
 import { createEnding, type RevocableToken } from './ending.js'
@@ -8,7 +9,7 @@ import { createRevocationFeed } from './revocation-feed.js'
 import { createRevocations, type RevocableUser } from './revocations.js'
 import type { ResolvedSessionOptions } from './session-options.js'
 import { usedAt } from './session.js'
-import type { ListedSession, SpentKey } from './store.js'
+import type { ListedSession, SessionStore, SpentKey } from './store.js'
 import { createStoreCalls, createStoreClock } from './store-calls.js'
 
 /** A session as its user sees it. Times are seconds since the epoch. */
@@ -28,6 +29,16 @@ export interface SessionsContext {
   readonly clockTolerance: number
   /** The operator's log: the store has fallen silent, or is back. */
   readonly report: (message: string, error?: unknown) => void
+  readonly events: Events
+}
+
+/** Whether the store answers, as this server has last seen it. Milliseconds. */
+export interface StoreHealth {
+  readonly ok: boolean
+  /** When that began, since the epoch. */
+  readonly since: number
+  /** Since this server has last read what was revoked. */
+  readonly lag: number
 }
 
 /** Everything rejects with errors.StoreUnavailableError, within a second, when the store cannot be reached. */
@@ -59,6 +70,8 @@ export interface Sessions extends SessionChain {
   keep (key: string, value: string, lifetime: number): Promise<void>
   /** Takes a kept value away, once; null where there is none any more. */
   take (key: string): Promise<string | null>
+  /** Asks nobody. */
+  health (): StoreHealth
   /** Waits until what is written behind the requests is written, or has to wait for the store. Does not reject. */
   flush (): Promise<void>
   /** Stops following, and lets go of what it holds of the store's connections, before their owner closes them. */
@@ -83,20 +96,21 @@ const lastWrites = 2_000
 
 export function createSessions (
   options: ResolvedSessionOptions,
-  { issuer, accessTokenLifetime, clockTolerance, report }: SessionsContext
+  { issuer, accessTokenLifetime, clockTolerance, report, events }: SessionsContext
 ): Sessions {
-  const { store, whenStale, perUser, revocationLimit } = options
+  const { whenStale, perUser, revocationLimit } = options
   const tokenLifetime = accessTokenLifetime + clockTolerance
   const lifetimes = { idle: options.idleLifetime * 1000, absolute: options.absoluteLifetime * 1000 }
   const retryWindow = options.retryWindow * 1000
   const deadlines = createDeadlines()
+  const store = traceable(options.store)
   const calls = createStoreCalls(store, deadlines)
   const clock = createStoreClock(calls)
   const tokens = createRefreshTokens(options.secrets, issuer)
   const revocations = createRevocations({ tokenLifetime, limit: revocationLimit, clock, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
   const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations })
-  const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, heard })
+  const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, events, heard })
   const chain =
     createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow })
   let upkeep: NodeJS.Timeout | undefined
@@ -174,6 +188,7 @@ export function createSessions (
     keep: (key, value, lifetime) =>
       calls.open()(store => store.keep(`${issuer} ${key}`, value, clock.now() + lifetime)),
     take: key => calls.open()(store => store.take(`${issuer} ${key}`)),
+    health: () => ({ ...feed.state(), lag: feed.age() }),
     flush,
     unfollow,
     close
@@ -189,4 +204,25 @@ function entryOf ({ id, createdAt, lastUsedAt, expiresAt }: ListedSession, curre
     expiresAt: inSeconds(expiresAt),
     current: id === currentId
   }
+}
+
+/** The same store, whose operations can be traced. */
+function traceable (store: SessionStore): SessionStore {
+  const operations = new Map<string | symbol, unknown>()
+  return new Proxy(store, {
+    get (target, operation) {
+      if (!operations.has(operation)) operations.set(operation, traceableOperation(target, operation))
+      return operations.get(operation)
+    }
+  })
+}
+
+function traceableOperation (store: SessionStore, operation: string | symbol): unknown {
+  const method: unknown = Reflect.get(store, operation)
+  if (typeof method !== 'function' || typeof operation !== 'string') return method
+  const called = (given: unknown[]): unknown => Reflect.apply(method, store, given)
+  // It answers at once, with a function that ends it.
+  if (operation === 'subscribe') return (...given: unknown[]) => called(given)
+  const traceableCall = (given: unknown[]) => traced('store', { operation }, () => Promise.resolve(called(given)))
+  return (...given: unknown[]) => isTraced('store') ? traceableCall(given) : called(given)
 }

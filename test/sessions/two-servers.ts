@@ -59,10 +59,12 @@ export async function refresh<Granted extends { userId: string }> (
   return { ...await claim.advance(granted.userId), granted }
 }
 
+const unheard = { report: () => {}, events: { isHeard: () => false, publish: () => {} } }
+
 /** One server's sessions on a store. */
 export function sessionsOn (store: SessionStore, options: object = {}, tokenLifetime = 3600): Sessions {
   const resolved = resolveSessionOptions({ store, secrets: [secret], ...options }, [])
-  return createSessions(resolved, { issuer, accessTokenLifetime: tokenLifetime, clockTolerance: 5, report: () => {} })
+  return createSessions(resolved, { issuer, accessTokenLifetime: tokenLifetime, clockTolerance: 5, ...unheard })
 }
 
 /** Two servers of one application: two clients of one store. */
