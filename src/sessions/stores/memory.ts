@@ -27,9 +27,9 @@ export interface MemoryStoreOptions {
 export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
   const limit = open(options, 'memoryStore', ['limit']).read('limit', integer(1, Number.MAX_SAFE_INTEGER), 100_000)
   const sessions = new Map<string, Session>()
-  const ofUser = createIndex(({ issuer, userId }) => keyOf(issuer, userId))
-  const ofIdentity = createIndex(({ issuer, identityKey }) => keyOf(issuer, identityKey))
-  const ofProviderSession = createIndex(({ issuer, providerSession }) => keyOf(issuer, providerSession))
+  const ofUser = createIndex(({ userId }) => userId)
+  const ofIdentity = createIndex(({ identityKey }) => identityKey)
+  const ofProviderSession = createIndex(({ providerSession }) => providerSession)
   const indexes = [ofUser, ofIdentity, ofProviderSession]
   const spent = new Map<string, number>()
   const kept = new Map<string, { readonly value: string, readonly expiresAt: number }>()
@@ -163,12 +163,16 @@ export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {
 }
 
 /** Ids of the sessions that go on, by one of the things that they are listed by. */
-function createIndex (keyIn: (session: Session) => string | null) {
+function createIndex (nameIn: (session: Session) => string | null) {
   const found = new Map<string, Set<string>>()
   const keyAt = (session: Session | undefined): string | null =>
-    session === undefined || session.ended ? null : keyIn(session)
+    session === undefined || session.ended ? null : keyOf(session.issuer, nameIn(session))
+  // A refresh, as nearly every write is one, moves nothing: no keys are written for it.
+  const stays = (before: Session, after: Session): boolean =>
+    before.ended === after.ended && before.issuer === after.issuer && nameIn(before) === nameIn(after)
 
   function move (id: string, before: Session | undefined, after: Session | undefined): void {
+    if (before !== undefined && after !== undefined && stays(before, after)) return
     const [from, to] = [keyAt(before), keyAt(after)]
     if (from === to) return
     if (from !== null) remove(id, from)
