@@ -113,7 +113,7 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
       await conclude(session?.sessionId ?? null)
       // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
-      sessions?.confirm(userId, proven.mark)
+      sessions?.confirm(proven.identity, userId, proven.mark)
       const { provider, subject } = proven.identity
       return {
         answer,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
 import { isId } from '../identity.js'
-import { text } from '../options/values.js'
+import { integer, open, text } from '../options/values.js'
 import { readPermissions, type Permissions } from '../permissions/permissions.js'
 import type { Sessions, StoreHealth } from '../sessions/sessions.js'
 import type { Server } from '../server.js'
@@ -30,6 +30,14 @@ export interface TokenExchange {
    * @throws errors.StoreUnavailableError, errors.OptionInvalidError without `sessions`
    */
   revokeUser (userId: string): Promise<void>
+  /**
+   * Ends all sessions that an identity began, whatever users they are of: after its provider has taken it back. A login
+   * right after it is let in.
+   *
+   * @param options `before`: milliseconds since the epoch; what began later goes on. @default now
+   * @throws as `revokeUser`
+   */
+  revokeIdentity (provider: string, subject: string, options?: { before?: number | undefined }): Promise<void>
   /** Ends one session, by its `sid`. @throws as `revokeUser` */
   revokeSession (sessionId: string): Promise<void>
   /**
@@ -78,7 +86,13 @@ export function createAppApi ({ authenticator, issue, providers, sessions }: App
     },
 
     async revokeUser (userId: unknown): Promise<void> {
-      await required(sessions).revokeUser(idOf(userId))
+      await required(sessions).revokeUser(idOf(userId, 'userId'))
+    },
+
+    async revokeIdentity (provider: unknown, subject: unknown, options: unknown = {}): Promise<void> {
+      const given = open(options, 'revokeIdentity', ['before'])
+      const before = given.has('before') ? given.read('before', milliseconds) : undefined
+      await required(sessions).endIdentity(text(provider, 'provider'), idOf(subject, 'subject'), before)
     },
 
     async revokeSession (sessionId: unknown): Promise<void> {
@@ -87,9 +101,11 @@ export function createAppApi ({ authenticator, issue, providers, sessions }: App
   })
 }
 
-function idOf (userId: unknown): string {
-  if (isId(userId)) return userId
-  throw new errors.OptionInvalidError('userId must be well-formed text without NUL, of 1 to 255 characters')
+const milliseconds = integer(0, Number.MAX_SAFE_INTEGER)
+
+function idOf (id: unknown, name: string): string {
+  if (isId(id)) return id
+  throw new errors.OptionInvalidError(`${name} must be well-formed text without NUL, of 1 to 255 characters`)
 }
 
 function required (sessions: Sessions | null): Sessions {

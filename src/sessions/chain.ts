@@ -4,7 +4,16 @@ import type { Arrivals } from './arrivals.js'
 import type { Ending } from './ending.js'
 import { sessionIdAt, tokenIdFor, type RefreshTokens } from './refresh-token.js'
 import type { Revocations } from './revocations.js'
-import { judge, keysOf, requireGoingOn, restoreIdentity, storeIdentity, usedAt, type Lifetimes } from './session.js'
+import {
+  identityKeyOf,
+  judge,
+  keysOf,
+  requireGoingOn,
+  restoreIdentity,
+  storeIdentity,
+  usedAt,
+  type Lifetimes
+} from './session.js'
 import type { Session } from './store.js'
 import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
@@ -55,11 +64,11 @@ export interface SessionChain {
   /**
    * A session for a login with this mark.
    * @param clientId of the OAuth client that it is for, where there is one
-   * @throws errors.AccessDeniedError when the user has been revoked since
+   * @throws errors.AccessDeniedError when the user, or the identity, has been revoked since
    */
   begin (identity: Identity, userId: string, mark: number, clientId?: string): Promise<SessionGrant>
   /** Right before the login is answered. @throws as `begin` */
-  confirm (userId: string, mark: number): void
+  confirm (identity: Identity, userId: string, mark: number): void
   /** Ends the oldest sessions of a user beyond `perUser`, once a login has succeeded. Does not reject. */
   evict (userId: string): Promise<void>
   /** Ends a session that was begun, and whose tokens nobody was given. */
@@ -104,20 +113,24 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     mark: number,
     clientId?: string
   ): Promise<SessionGrant> {
-    confirm(userId, mark)
+    confirm(identity, userId, mark)
     const ask = calls.open()
     const session = {
-      ...newSession(identity, userId, revocations.beginning(userId, mark)),
+      ...newSession(identity, userId, revocations.beginning(userId, mark, keyOf(identity))),
       ...(clientId !== undefined && { clientId })
     }
     await ask(store => store.create(session))
-    if (revocations.isRevokedSince(userId, mark)) await ending.unused(ask, session.id)
-    confirm(userId, mark)
+    if (isRevokedSince(identity, userId, mark)) await ending.unused(ask, session.id)
+    confirm(identity, userId, mark)
     return refreshable(session, session.counter)
   }
 
-  function confirm (userId: string, mark: number): void {
-    if (revocations.isRevokedSince(userId, mark)) throw new errors.AccessDeniedError('revoked during the login')
+  function isRevokedSince (identity: Identity, userId: string, mark: number): boolean {
+    return revocations.isRevokedSince(userId, mark, keyOf(identity))
+  }
+
+  function confirm (identity: Identity, userId: string, mark: number): void {
+    if (isRevokedSince(identity, userId, mark)) throw new errors.AccessDeniedError('revoked during the login')
   }
 
   // A store that is down is no reason to refuse a login that has succeeded: the next one makes up for it.
@@ -166,7 +179,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
 
   async function goingOn (ask: Ask, sessionId: string): Promise<Session> {
     const session = await read(ask, sessionId)
-    return revocations.isEnded(session.id, session.userId) ? await refuse(ask, session) : session
+    return isEnded(session, session.userId) ? await refuse(ask, session) : session
   }
 
   async function read (ask: Ask, sessionId: string): Promise<Session> {
@@ -223,8 +236,9 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     throw new errors.StoreUnavailableError('the session could not be written: it kept changing')
   }
 
-  function isEnded ({ id, userId }: Session, nextUserId: string): boolean {
-    return revocations.isEnded(id, userId) || (nextUserId !== userId && revocations.isEnded(id, nextUserId))
+  function isEnded ({ id, userId, identityKey }: Session, nextUserId: string): boolean {
+    if (revocations.isEnded(id, userId, identityKey)) return true
+    return nextUserId !== userId && revocations.isEnded(id, nextUserId)
   }
 
   function refreshable ({ id, secretId, version, createdAt, clientId }: Session, counter: number): SessionGrant {
@@ -255,4 +269,8 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     present,
     claim
   }
+}
+
+function keyOf ({ provider, subject }: Identity): string {
+  return identityKeyOf(provider, subject)
 }

@@ -1,10 +1,10 @@
 import { beganAt } from './refresh-token.js'
 import { skew, type RevocableUser, type Revocations } from './revocations.js'
-import type { ListedSession, Revocation } from './store.js'
+import type { ListedSession, Revocation, SessionStore } from './store.js'
 import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
 /** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
-export type RevocableToken = Omit<RevocableUser, 'issuedAt'> & { readonly expiresAt: number }
+export type RevocableToken = Omit<RevocableUser, 'issuedAt' | 'provider' | 'subject'> & { readonly expiresAt: number }
 
 /**
  * The ways in which sessions end before their time. Refused at once here, within a second on other servers.
@@ -23,6 +23,10 @@ export interface Ending {
    * clock says. One entry refuses them all; their rows end behind it, however many there are.
    */
   user (ask: Ask, userId: string, current?: RevocableToken): Promise<void>
+  /** All sessions that an identity began until `before`, and the tokens that it was given until then. Milliseconds. */
+  identity (ask: Ask, identityKey: string, before: number): Promise<void>
+  /** All sessions that began until `before` in one session at the provider, in pages with a budget each. */
+  providerSession (providerSession: string, before: number): Promise<void>
   /** The oldest sessions of a user, as many as there are more than `perUser`. */
   surplus (ask: Ask, userId: string): Promise<void>
   /** One access token. */
@@ -47,8 +51,13 @@ export interface EndingParts {
   readonly revocations: Revocations
 }
 
+/** Whose sessions end together. */
+interface Owner { readonly kind: 'user' | 'identity', readonly id: string }
+
 /** Sessions that are listed, and ended, in one call of the store. */
 const chunk = 1000
+/** Those that are listed, and ended, while somebody waits. */
+const page = 100
 /** Milliseconds for a call that no request waits for: a process that is busy reads its sockets late. */
 const patience = 10_000
 /** Sessions whose end was broken off, and how often the list was read since then without naming them. */
@@ -58,7 +67,7 @@ const rounds = 100
 export function createEnding (parts: EndingParts): Ending {
   const { issuer, tokenLifetime, perUser, calls, clock, revocations } = parts
   const running = new Map<string, Promise<void>>()
-  const behind = new Map<string, number>()
+  const behind = { user: new Map<string, number>(), identity: new Map<string, number>() }
   const brokenOff = new Map<string, number>()
   const counts = createCounts(tokenLifetime * 1000, clock.now)
   let working: Promise<void> | undefined
@@ -100,8 +109,8 @@ export function createEnding (parts: EndingParts): Ending {
     await step
   }
 
-  async function endOne (ask: Ask, { id, userId, expiresAt }: ListedSession): Promise<void> {
-    const isRefused = revocations.isEnded(id, userId) || expiresAt + tokenLifetime * 1000 <= clock.now()
+  async function endOne (ask: Ask, { id, userId, identityKey, expiresAt }: ListedSession): Promise<void> {
+    const isRefused = revocations.isEnded(id, userId, identityKey) || expiresAt + tokenLifetime * 1000 <= clock.now()
     if (isRefused) await end(ask, [id], [])
     else await each(ask, userId, [id])
   }
@@ -115,7 +124,7 @@ export function createEnding (parts: EndingParts): Ending {
 
   async function until (ask: Ask, userId: string, time: number, known: readonly string[]): Promise<void> {
     await end(ask, known.slice(0, chunk), [revocation('sessions', userId, time)])
-    leaveBehind(userId, time)
+    leaveBehind({ kind: 'user', id: userId }, time)
     goOn()
   }
 
@@ -136,17 +145,48 @@ export function createEnding (parts: EndingParts): Ending {
     if (isAhead) entries.push(revocation('session', sessionId))
     if (current?.sessionId === null) entries.push(tokenEntry(current.tokenId, current.expiresAt))
     await end(ask, isAhead ? [sessionId] : [], entries)
-    leaveBehind(userId, at)
-    await endKnown(ask, userId, at).catch(() => {})
+    await endRows(ask, { kind: 'user', id: userId }, at, Infinity)
+  }
+
+  async function identity (ask: Ask, identityKey: string, before: number): Promise<void> {
+    const now = revocations.next(null, identityKey)
+    const at = Math.min(before, now)
+    await end(ask, [], [revocation('identity', identityKey, at)])
+    await endRows(ask, { kind: 'identity', id: identityKey }, at, before < now ? before : Infinity)
+  }
+
+  // What has ended by an entry is refused already. A page of the rows ends before the caller is answered.
+  async function endRows (ask: Ask, owner: Owner, at: number, before: number): Promise<void> {
+    leaveBehind(owner, at)
+    await endKnown(ask, owner, at, before).catch(() => {})
     goOn()
   }
 
-  // Those that the store knows before the caller is answered, whatever the clock of their server: none began later.
-  async function endKnown (ask: Ask, userId: string, at: number): Promise<void> {
-    const listed = await ask(store => store.list(issuer, userId, chunk))
-    const ahead = listed.filter(({ id }) => !revocations.isEnded(id, userId)).map(({ id }) => revocation('session', id))
-    if (listed.length > 0) await end(ask, idsOf(listed), ahead)
-    if (listed.length < chunk && behind.get(userId) === at) behind.delete(userId)
+  // Where all of now have to end, that is those that the store knows, whatever the clock of their server: none began
+  // later.
+  async function endKnown (ask: Ask, owner: Owner, at: number, before: number): Promise<void> {
+    const listed = await ask(listOf(owner))
+    const known = listed.filter(({ id }) => beganAt(id) <= before)
+    const ahead = known.filter(({ id, userId, identityKey }) => !revocations.isEnded(id, userId, identityKey))
+    if (known.length > 0) await end(ask, idsOf(known), ahead.map(({ id }) => revocation('session', id)))
+    const waiting = behind[owner.kind]
+    if (listed.length < chunk && waiting.get(owner.id) === at) waiting.delete(owner.id)
+  }
+
+  function listOf ({ kind, id }: Owner): (store: SessionStore) => Promise<readonly ListedSession[]> {
+    return store => kind === 'user' ? store.list(issuer, id, chunk) : store.listByIdentity(issuer, id, chunk)
+  }
+
+  async function providerSession (name: string, before: number): Promise<void> {
+    for (let isMore = true; isMore;) {
+      const ask = calls.open()
+      const listed = await ask(store => store.listByProviderSession(issuer, name, page))
+      const known = listed.filter(({ id }) => beganAt(id) <= before)
+      for (const userId of new Set(known.map(({ userId }) => userId))) {
+        await each(ask, userId, idsOf(known.filter(session => session.userId === userId)))
+      }
+      isMore = known.length === page
+    }
   }
 
   async function surplus (ask: Ask, userId: string): Promise<void> {
@@ -175,8 +215,8 @@ export function createEnding (parts: EndingParts): Ending {
     await end(ask, [], [tokenEntry(tokenId, expiresAt)])
   }
 
-  function leaveBehind (userId: string, until: number): void {
-    behind.set(userId, Math.max(until, behind.get(userId) ?? 0))
+  function leaveBehind ({ kind, id }: Owner, until: number): void {
+    behind[kind].set(id, Math.max(until, behind[kind].get(id) ?? 0))
   }
 
   function goOn (): void {
@@ -187,29 +227,31 @@ export function createEnding (parts: EndingParts): Ending {
   // What an outage breaks off goes on with a later poll. What is left undone by a process that has gone is done by
   // all others, when they take its entry from their list.
   async function work (): Promise<void> {
-    await endAll(behind)
+    await endAll('user', behind.user)
+    await endAll('identity', behind.identity)
     await endBrokenOff()
-    const { sessions, users } = revocations.leaving
+    const { sessions, users, identities } = revocations.leaving
     for (const ids of chunksOf([...sessions])) {
       await calls.open(patience)(store => store.end(ids, []))
       for (const id of ids) sessions.delete(id)
     }
-    await endAll(users)
+    await endAll('user', users)
+    await endAll('identity', identities)
   }
 
-  async function endAll (users: Map<string, number>): Promise<void> {
-    for (const [userId, until] of users) {
+  async function endAll (kind: Owner['kind'], owners: Map<string, number>): Promise<void> {
+    for (const [id, until] of owners) {
       // Behind all others first: one that fails must not keep them from their turn for ever.
-      users.delete(userId)
-      users.set(userId, until)
-      await endUntil(userId, until)
-      if (users.get(userId) === until) users.delete(userId)
+      owners.delete(id)
+      owners.set(id, until)
+      await endUntil({ kind, id }, until)
+      if (owners.get(id) === until) owners.delete(id)
     }
   }
 
-  async function endUntil (userId: string, until: number): Promise<void> {
+  async function endUntil (owner: Owner, until: number): Promise<void> {
     for (let before: string | undefined, isMore = true; isMore;) {
-      const listed = await calls.open(patience)(store => store.list(issuer, userId, chunk))
+      const listed = await calls.open(patience)(listOf(owner))
       const ids = idsOf(listed.filter(({ createdAt }) => createdAt <= until))
       // The same again: a store that lists what it has ended must not keep this going for ever.
       if (ids[0] === undefined || ids[0] === before) return
@@ -238,6 +280,8 @@ export function createEnding (parts: EndingParts): Ending {
     unused: (ask, sessionId) => end(ask, [sessionId], []),
     others,
     user,
+    identity,
+    providerSession,
     surplus,
     token,
     earlierTokens: (ask, sessionId, version) => end(ask, [], [revocation('session', `${sessionId}.${version}`)]),

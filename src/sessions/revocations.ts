@@ -1,3 +1,4 @@
+import { createEndedIdentities, createEndedUsers, type Ended } from './ended-owners.js'
 import { beganAt, versionOf } from './refresh-token.js'
 import { revocationsKept, type Revocation } from './store.js'
 import type { StoreClock } from './store-calls.js'
@@ -12,6 +13,9 @@ export interface RevocableUser {
   readonly sessionId: string | null
   /** Seconds since the epoch. */
   readonly issuedAt: number
+  /** Who vouched, and for whom; neither for a token that the application issued itself. */
+  readonly provider?: string | null
+  readonly subject?: string | null
 }
 
 /** The list that every server holds in memory, so that a guard asks nobody. */
@@ -28,19 +32,19 @@ export interface Revocations {
   isTokenListed (tokenId: string): boolean
   /** Whether the session is listed itself. */
   isListed (sessionId: string): boolean
-  /** Whether the session of this user is listed, or began before all of that user's had to end. */
-  isEnded (sessionId: string, userId: string): boolean
-  /** Now, for a login that begins: later than this server heard of any revocation of a user. Milliseconds. */
+  /** Whether the session is listed, or began before all of that user's, or of that identity's, had to end. */
+  isEnded (sessionId: string, userId: string, identityKey?: string | null): boolean
+  /** Now, for a login that begins: later than this server heard of any revocation of somebody. Milliseconds. */
   mark (): number
   /**
-   * Now, for a revocation of the user: not earlier than the mark of a login that has begun here, or than a session
-   * that began after an earlier revocation. Milliseconds.
+   * Now, for a revocation of the user, or of the identity: not earlier than the mark of a login that has begun here, or
+   * than a session that began after an earlier revocation. Milliseconds.
    */
-  next (userId: string): number
-  /** Whether the user was revoked after a login with this mark had begun. */
-  isRevokedSince (userId: string, mark: number): boolean
-  /** When a session of a login with this mark begins: later than all those of the user that had to end. */
-  beginning (userId: string, mark: number): number
+  next (userId: string | null, identityKey?: string | null): number
+  /** Whether the user, or the identity, was revoked after a login with this mark had begun. */
+  isRevokedSince (userId: string, mark: number, identityKey?: string | null): boolean
+  /** When a session of a login with this mark begins: later than all those of both that had to end. */
+  beginning (userId: string | null, mark: number, identityKey?: string | null): number
   /** Remembers an entry of this server's own, before others can read it. */
   own (revocation: Revocation): void
   /** Whether it is one of those, asked once: it comes back with the list. */
@@ -49,18 +53,15 @@ export interface Revocations {
   add (revocation: Revocation): void
   /** Takes away entries whose tokens have expired by themselves. */
   purge (): void
-  /** What was taken away and is forgotten when its rows have ended: sessions, and users with the time until. */
-  readonly leaving: { readonly sessions: Set<string>, readonly users: Map<string, number> }
+  /** What was taken away and is forgotten when its rows have ended. */
+  readonly leaving: Leaving
 }
 
-interface UserEntry {
-  /** Sessions that began until then have ended. Milliseconds. */
-  readonly begunUntil: number
-  /** When the user was revoked, or this server heard of it if that is earlier; 0 where it was not. Milliseconds. */
-  readonly revokedAt: number
-  /** Tokens without a session that were issued until then are refused. Seconds. */
-  readonly issuedUntil: number
-  readonly expiresAt: number
+/** Sessions, and users and identities with the time until which theirs began. Milliseconds. */
+interface Leaving {
+  readonly sessions: Set<string>
+  readonly users: Map<string, number>
+  readonly identities: Map<string, number>
 }
 
 interface Moved { readonly before: number, readonly expiresAt: number }
@@ -77,10 +78,11 @@ export interface RevocationsParts {
 export function createRevocations ({ tokenLifetime, limit, clock, report }: RevocationsParts): Revocations {
   const sessions = new Map<string, number>()
   const moved = new Map<string, Moved>()
-  const users = new Map<string, UserEntry>()
+  const users = createEndedUsers()
+  const identities = createEndedIdentities()
   const tokens = new Map<string, number>()
   const owned = new Map<string, number>()
-  const leaving = { sessions: new Set<string>(), users: new Map<string, number>() }
+  const leaving: Leaving = { sessions: new Set(), users: users.leaving, identities: identities.leaving }
   let lastMark = 0
   let lastRevoked = 0
   // Tokens of sessions up to this second are in doubt, once entries had to be dropped.
@@ -91,16 +93,18 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   let roomUntil = limit
   let isWarned = false
 
-  const size = (): number => sessions.size + moved.size + users.size + tokens.size
+  const size = (): number => sessions.size + moved.size + users.size + identities.size + tokens.size
 
   function isRevoked (user: RevocableUser): boolean {
     return size() !== 0 && (tokens.has(user.tokenId) || isMet(user))
   }
 
-  function isMet ({ id, sessionId, tokenId, issuedAt }: RevocableUser): boolean {
-    const entry = users.get(id)
-    if (sessionId === null) return entry !== undefined && issuedAt <= entry.issuedUntil
-    if (sessions.has(sessionId) || (entry !== undefined && beganAt(sessionId) <= entry.begunUntil)) return true
+  function isMet (user: RevocableUser): boolean {
+    const { sessionId, tokenId } = user
+    if (isCovered(users.get(user.id), user)) return true
+    if (identities.size !== 0 && isCovered(identities.of(user.provider, user.subject), user)) return true
+    if (sessionId === null) return false
+    if (sessions.has(sessionId)) return true
     const move = moved.get(sessionId)
     return move !== undefined && (versionOf(tokenId) ?? 0) < move.before
   }
@@ -109,9 +113,22 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     return sessions.has(sessionId) || leaving.sessions.has(sessionId)
   }
 
-  function isEnded (sessionId: string, userId: string): boolean {
-    const until = Math.max(users.get(userId)?.begunUntil ?? -1, leaving.users.get(userId) ?? -1)
-    return isListed(sessionId) || beganAt(sessionId) <= until
+  function isEnded (sessionId: string, userId: string, identityKey: string | null = null): boolean {
+    if (isListed(sessionId)) return true
+    const left = identityKey === null ? undefined : leaving.identities.get(identityKey)
+    const until = Math.max(begunUntil(userId, identityKey), leaving.users.get(userId) ?? -1, left ?? -1)
+    return beganAt(sessionId) <= until
+  }
+
+  function begunUntil (userId: string | null, identityKey: string | null): number {
+    const ofUser = userId === null ? undefined : users.get(userId)
+    const ofIdentity = identityKey === null ? undefined : identities.get(identityKey)
+    return Math.max(ofUser?.begunUntil ?? -1, ofIdentity?.begunUntil ?? -1)
+  }
+
+  function isRevokedSince (userId: string, mark: number, identityKey: string | null = null): boolean {
+    const ofIdentity = identityKey === null ? undefined : identities.get(identityKey)
+    return Math.max(users.get(userId)?.revokedAt ?? -1, ofIdentity?.revokedAt ?? -1) >= mark
   }
 
   // A clock that is set back by a little must not turn the order of a login and a revocation round.
@@ -125,8 +142,8 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     return lastMark
   }
 
-  function beginning (userId: string, mark: number): number {
-    return Math.max(mark, (users.get(userId)?.begunUntil ?? -1) + 1)
+  function beginning (userId: string | null, mark: number, identityKey: string | null = null): number {
+    return Math.max(mark, begunUntil(userId, identityKey) + 1)
   }
 
   function add ({ kind, id, at: told, expiresAt: toldExpiry }: Revocation): void {
@@ -137,13 +154,14 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     const expiresAt = Math.min(Math.max(toldExpiry, at + tokenLifetime * 1000 + skew), now + revocationsKept)
     if (kind === 'token') tokens.set(id, expiresAt)
     if (kind === 'session') addSession(id, expiresAt)
-    if (kind === 'sessions') addUser(id, { begunUntil: at, revokedAt: 0, issuedUntil: 0, expiresAt })
-    if (kind === 'user') {
+    if (kind === 'sessions') users.add(id, { begunUntil: at, revokedAt: 0, issuedUntil: 0, expiresAt })
+    if (kind === 'user' || kind === 'identity') {
       const issuedUntil = Math.floor(Math.max(at, clock.ownTime(at)) / 1000)
       // Logins here go by this server's clock: all that begin from now on come after it. By one that is ahead their
       // marks would pass what servers in time revoke next.
       const revokedAt = Math.min(at, now)
-      addUser(id, { begunUntil: at, revokedAt, issuedUntil, expiresAt })
+      const owners = kind === 'user' ? users : identities
+      owners.add(id, { begunUntil: at, revokedAt, issuedUntil, expiresAt })
       lastRevoked = Math.max(lastRevoked, revokedAt)
     }
     if (size() > roomUntil) makeRoom()
@@ -157,21 +175,13 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     else moved.set(id, { before: Math.max(Number(version), moved.get(id)?.before ?? 0), expiresAt })
   }
 
-  function addUser (id: string, entry: UserEntry): void {
-    const known = users.get(id)
-    users.set(id, known === undefined ? entry : latest(known, entry))
-  }
-
   function purge (): void {
     const now = clock.now()
     for (const [id, expiresAt] of sessions) if (expiresAt <= now) dropSession(id)
     for (const [id, expiresAt] of tokens) if (expiresAt <= now) tokens.delete(id)
     for (const [id, { expiresAt }] of moved) if (expiresAt <= now) moved.delete(id)
-    for (const [id, { expiresAt, begunUntil }] of users) {
-      if (expiresAt > now) continue
-      leaving.users.set(id, Math.max(begunUntil, leaving.users.get(id) ?? 0))
-      users.delete(id)
-    }
+    users.purge(now)
+    identities.purge(now)
     for (const [name, expiresAt] of owned) if (expiresAt <= now) owned.delete(name)
     if (floorExpiresAt <= now) floor = 0
     roomUntil = Math.max(limit, size() + tenth)
@@ -183,8 +193,8 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   }
 
   // Fails closed: what no longer fits is covered by a rule that refuses more, not less. It cannot cover tokens without
-  // a session, which would be refused for good: entries that meet those stay. There is one for each user, and one for
-  // each such token.
+  // a session, which would be refused for good: entries that meet those stay. There is one for each user and each
+  // identity, and one for each such token.
   function makeRoom (): void {
     purge()
     if (size() > limit) dropOldest(size() - limit + tenth)
@@ -224,8 +234,8 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     own: revocation => { owned.set(nameOf(revocation), clock.now() + returnsWithin) },
     isOwn: revocation => owned.delete(nameOf(revocation)),
     mark,
-    next: userId => beginning(userId, notBefore(lastMark)),
-    isRevokedSince: (userId, mark) => (users.get(userId)?.revokedAt ?? -1) >= mark,
+    next: (userId, identityKey = null) => beginning(userId, notBefore(lastMark), identityKey),
+    isRevokedSince,
     beginning,
     add,
     purge,
@@ -240,11 +250,7 @@ function nameOf ({ kind, id, at }: Revocation): string {
   return `${kind} ${at} ${id}`
 }
 
-function latest (one: UserEntry, other: UserEntry): UserEntry {
-  return {
-    begunUntil: Math.max(one.begunUntil, other.begunUntil),
-    revokedAt: Math.max(one.revokedAt, other.revokedAt),
-    issuedUntil: Math.max(one.issuedUntil, other.issuedUntil),
-    expiresAt: Math.max(one.expiresAt, other.expiresAt)
-  }
+function isCovered (ended: Ended | undefined, { sessionId, issuedAt }: RevocableUser): boolean {
+  if (ended === undefined) return false
+  return sessionId === null ? issuedAt <= ended.issuedUntil : beganAt(sessionId) <= ended.begunUntil
 }

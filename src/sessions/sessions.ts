@@ -7,8 +7,8 @@ import { createEnding, type RevocableToken } from './ending.js'
 import { counterOf, createRefreshTokens } from './refresh-token.js'
 import { createRevocationFeed } from './revocation-feed.js'
 import { createRevocations, type RevocableUser } from './revocations.js'
-import type { ResolvedSessionOptions } from './session-options.js'
-import { usedAt } from './session.js'
+import { requireOperations, type ResolvedSessionOptions } from './session-options.js'
+import { identityKeyOf, providerSessionOf, usedAt } from './session.js'
 import type { ListedSession, SessionStore, SpentKey } from './store.js'
 import { createStoreCalls, createStoreClock } from './store-calls.js'
 
@@ -60,6 +60,14 @@ export interface Sessions extends SessionChain {
   revokeOthers (userId: string, currentId: string | null): Promise<void>
   /** All sessions of the user, and all its access tokens up to now; `current` is that of who asks for it. */
   revokeUser (userId: string, current?: RevocableToken): Promise<void>
+  /**
+   * All sessions that an identity of a provider began until `before`, and all access tokens that it has of then.
+   * @param before milliseconds @default now
+   * @throws errors.OptionInvalidError where the application's own store is older than that
+   */
+  endIdentity (provider: string, subject: string, before?: number): Promise<void>
+  /** All sessions that began until then in one session at the provider, by its `sid`. @throws as `endIdentity` */
+  endProviderSession (provider: string, sid: string, before?: number): Promise<void>
   /** One access token. */
   revokeToken (token: RevocableToken): Promise<void>
   /** RFC 7009: ends the session of a refresh token, of an old one too. @throws errors.RefreshInvalidError */
@@ -149,7 +157,8 @@ export function createSessions (
 
   async function list (userId: string, currentId: string | null): Promise<SessionEntry[]> {
     const listed = await calls.open()(store => store.list(issuer, userId, perUser + overlap))
-    const going = listed.filter(({ id, expiresAt }) => expiresAt > clock.now() && !revocations.isEnded(id, userId))
+    const going = listed.filter(({ id, expiresAt, identityKey }) =>
+      expiresAt > clock.now() && !revocations.isEnded(id, userId, identityKey))
     const lastUsed = going.sort((one, other) => other.lastUsedAt - one.lastUsedAt).slice(0, perUser)
     return lastUsed.map(session => entryOf(session, currentId))
   }
@@ -181,6 +190,14 @@ export function createSessions (
     revokeSession: sessionId => ending.session(calls.open(), sessionId),
     revokeOthers: (userId, currentId) => ending.others(calls.open(), userId, currentId),
     revokeUser: (userId, current) => ending.user(calls.open(), userId, current),
+    async endIdentity (provider, subject, before = Infinity) {
+      requireOperations(store, ['listByIdentity'], 'ending the sessions of an identity')
+      await ending.identity(calls.open(), identityKeyOf(provider, subject), before)
+    },
+    async endProviderSession (provider, sid, before = Infinity) {
+      requireOperations(store, ['listByProviderSession'], 'ending the sessions of one at the provider')
+      await ending.providerSession(providerSessionOf(provider, sid), before)
+    },
     revokeToken: token => ending.token(calls.open(), token),
     revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
     spend: keys =>

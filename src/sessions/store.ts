@@ -39,13 +39,16 @@ export interface Session {
   readonly version: number
 }
 
+export type RevocationKind = 'session' | 'user' | 'sessions' | 'identity' | 'token'
+
 /** Access tokens that are refused before they expire. */
 export interface Revocation {
   /**
    * All tokens of a session, or those of before a version of its row (`id.version`); all that a user was given until
-   * `at`; those of a user's `sessions` that began until `at`; or one token, by its `jti`.
+   * `at`; those of a user's `sessions` that began until `at`; those of an `identity`, by its key; or one token, by its
+   * `jti`.
    */
-  readonly kind: 'session' | 'user' | 'sessions' | 'token'
+  readonly kind: RevocationKind
   readonly issuer: string
   readonly id: string
   /** Milliseconds since the epoch. */

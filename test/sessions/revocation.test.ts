@@ -138,10 +138,13 @@ t.test('the list', async t => {
     const { list, setTime } = listOf(100)
     for (const kind of ['session', 'user', 'sessions', 'token'] as const) list.add(entry(kind, kind))
     list.add(entry('moved.1'))
-    t.equal(list.size, 5)
+    list.add(entry('["p","s"]', 'identity'))
+    t.equal(list.size, 6)
+    const theirs = { ...user, provider: 'p', subject: 's' }
+    t.ok(list.isRevoked(theirs))
     setTime(at + 60_000)
     list.purge()
-    t.equal(list.size, 5, 'as long as an access token can live')
+    t.equal(list.size, 6, 'as long as an access token can live')
     setTime(at + 120_001)
     list.purge()
     t.equal(list.size, 0)
@@ -149,6 +152,9 @@ t.test('the list', async t => {
     t.strictSame([...list.leaving.users], [['user', at], ['sessions', at]])
     t.ok(list.isEnded('session', 'v'), 'until its row has ended')
     t.ok(list.isEnded(session, 'user'))
+    t.strictSame([...list.leaving.identities], [['["p","s"]', at]])
+    t.notOk(list.isRevoked(theirs))
+    t.ok(list.isEnded(session, 'v', '["p","s"]'))
   })
 
   t.test('is bounded, and what it drops is refused all the same', async t => {

@@ -64,7 +64,7 @@ for (const kind of storeKinds) {
       const [one, other] = await twoServers(t, started)
       const mark = one.mark()
       await other.revokeUser('test:1')
-      await refusing(() => one.confirm('test:1', mark))
+      await refusing(() => one.confirm(identity, 'test:1', mark))
       await t.rejects(one.begin(identity, 'test:1', mark), accessDenied)
       one.check(userOf(await logIn(one)))
     })

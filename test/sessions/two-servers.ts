@@ -33,7 +33,7 @@ export async function logIn (sessions: Sessions, userId = 'test:1', who = identi
   const grant = await sessions.begin(who, userId, mark)
   await sessions.evict(userId)
   try {
-    sessions.confirm(userId, mark)
+    sessions.confirm(who, userId, mark)
   } catch (refusal) {
     await sessions.discard(grant.sessionId)
     throw refusal

@@ -1,4 +1,4 @@
-import type { ListedSession, Revocation, Session } from '../store.js'
+import type { ListedSession, Revocation, RevocationKind, Session } from '../store.js'
 
 /** What a database holds, member by member, before it is checked. */
 export type Fields = Readonly<Record<string, unknown>>
@@ -33,9 +33,16 @@ export function listedOf (fields: Fields): ListedSession | null {
 export function revocationOf (fields: Fields): Revocation | null {
   const { kind, issuer, id } = fields
   const [at, expiresAt] = [fields.at, fields.expiresAt].map(integerOf)
-  if (kind !== 'session' && kind !== 'user' && kind !== 'sessions' && kind !== 'token') return null
+  if (!isKind(kind)) return null
   if (typeof issuer !== 'string' || typeof id !== 'string' || at === undefined || expiresAt === undefined) return null
   return { kind, issuer, id, at, expiresAt }
+}
+
+const kinds: readonly unknown[] =
+  ['session', 'user', 'sessions', 'identity', 'token'] satisfies readonly RevocationKind[]
+
+function isKind (value: unknown): value is RevocationKind {
+  return kinds.includes(value)
 }
 
 /** `[kind, issuer, id, at, expiresAt]` as JSON. */
