@@ -4,7 +4,9 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { defineConfig } from 'tsup'
 
-const entries = ['index', 'providers/index', 'sessions/stores/index', 'telemetry/index', 'testing/index']
+const entries = [
+  'index', 'client/index', 'providers/index', 'sessions/stores/index', 'telemetry/index', 'testing/index'
+]
 
 export default defineConfig({
   entry: Object.fromEntries(entries.map(entry => [entry, `src/${entry}.ts`])),

@@ -1,5 +1,6 @@
 import Fastify = require('fastify')
 import exchange = require('fastify-token-exchange')
+import client = require('fastify-token-exchange/client')
 import providers = require('fastify-token-exchange/providers')
 import stores = require('fastify-token-exchange/stores')
 import testing = require('fastify-token-exchange/testing')
@@ -23,6 +24,8 @@ export async function start (): Promise<string> {
   app.requireLevel('root')
   // @ts-expect-error no option
   await app.register(exchange.default, { issuer: 'https://api.example.com', keys: 'x', option: true })
+  const { userId }: client.ClientUser = await client.createClient({ url: 'https://api.example.com' }).refresh()
+  app.log.info(userId)
   const answer: exchange.TokenAnswer = app.tokenExchange.issue({ userId: 'somebody' })
   return answer.access_token
 }

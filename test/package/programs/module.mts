@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import tokenExchange, { errors, type IdentityProvider, type PermissionLookup } from 'fastify-token-exchange'
+import { createClient, webStorage, type Client, type ClientUser } from 'fastify-token-exchange/client'
 import { facebook } from 'fastify-token-exchange/providers'
 import { memoryStore, type SessionStore } from 'fastify-token-exchange/stores'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
@@ -29,3 +30,11 @@ app.get('/', { onRequest: app.requirePermission('todo:read') }, ({ auth }) => au
 app.requirePermission('todo:reed')
 // @ts-expect-error no option
 await app.register(tokenExchange, { issuer: 'https://api.example.com', keys: 'x', option: true })
+
+const client: Client = createClient({ url: 'https://api.example.com', fetch })
+const user: ClientUser | null = client.user
+export const isAdmin: boolean = user?.level === 'admin'
+export const answer: Promise<Response> = client.fetch('/todos', { method: 'POST' })
+export const storage = webStorage({ getItem: () => null, setItem () {}, removeItem () {} })
+// @ts-expect-error no scope
+await client.logout({ scope: 'none' })

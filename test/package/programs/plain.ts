@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import tokenExchange, { errors, type IdentityProvider } from 'fastify-token-exchange'
+import { createClient } from 'fastify-token-exchange/client'
 import { facebook } from 'fastify-token-exchange/providers'
 import { memoryStore, type SessionStore } from 'fastify-token-exchange/stores'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
@@ -23,6 +24,7 @@ export async function start (): Promise<void> {
     sessions: { store }
   })
   app.get('/', { onRequest: app.requirePermission('todo:read') }, ({ auth }) => auth.user?.id.toUpperCase() ?? null)
+  await createClient({ url: 'https://api.example.com' }).login('facebook', { access_token: '…' })
   // @ts-expect-error no permission of this application
   app.requirePermission('todo:reed')
 }

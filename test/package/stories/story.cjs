@@ -2,6 +2,7 @@
 const assert = require('node:assert/strict')
 const Fastify = require('fastify')
 const tokenExchange = require('fastify-token-exchange')
+const { ClientError, createClient } = require('fastify-token-exchange/client')
 const { facebook } = require('fastify-token-exchange/providers')
 const { memoryStore } = require('fastify-token-exchange/stores')
 const { startIdentityServer } = require('fastify-token-exchange/testing')
@@ -26,6 +27,9 @@ async function story () {
   assert.deepEqual([refused.statusCode, refused.json().code], [401, tokenExchange.errors.GrantRejectedError.code])
   const called = await app.inject({ url: '/api/auth', headers: { 'x-zumo-auth': answer.json().authenticationToken } })
   assert.deepEqual([called.statusCode, called.json()], [200, { message: 'hello, facebook:10158' }])
+
+  const client = createClient({ url: 'http://127.0.0.1:1' })
+  await assert.rejects(client.login('facebook', {}), ClientError)
 
   await app.close()
   await idp.close()

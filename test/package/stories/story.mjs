@@ -1,6 +1,7 @@
 // What an application does, from an ES module: log in with a Facebook token, call with ours.
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'
+import { createClient } from 'fastify-token-exchange/client'
 import tokenExchange, { errors, tokenExchange as named } from 'fastify-token-exchange'
 import { facebook, oidc } from 'fastify-token-exchange/providers'
 import * as stores from 'fastify-token-exchange/stores'
@@ -37,6 +38,10 @@ assert.equal((await refused.json()).code, errors.GrantRejectedError.code)
 const called = await fetch(`${url}/api/auth`, { headers: { authorization: `Bearer ${token}` } })
 assert.deepEqual([called.status, await called.json()], [200, { message: 'hello, facebook:10158' }])
 assert.equal((await fetch(`${url}/api/auth`)).status, 401)
+
+const client = createClient({ url })
+await client.login('facebook', { access_token: idp.facebook.accessToken({ id: '10158' }) })
+assert.equal((await client.fetch('/api/auth')).status, 200)
 
 await app.close()
 await idp.close()
