@@ -24,6 +24,7 @@ export interface TokenCache {
 }
 
 interface Entry {
+  readonly key: number
   readonly text: string
   readonly caller: UserAuth
   readonly goodUntil: number
@@ -59,9 +60,9 @@ export function createTokenCache (limit: number): TokenCache {
   }
 
   function set (text: string, caller: UserAuth, goodUntil: number): void {
-    const entry = { text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
-    if (entry.bytes > limit) return
     const key = keyOf(text)
+    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
+    if (entry.bytes > limit) return
     remove(entries.get(key))
     while (bytes + entry.bytes > limit) remove(leastUsed())
     entries.set(key, entry)
@@ -82,7 +83,7 @@ export function createTokenCache (limit: number): TokenCache {
   }
 
   function remove (entry: Entry | undefined): void {
-    if (entry !== undefined && entries.delete(keyOf(entry.text))) bytes -= entry.bytes
+    if (entry !== undefined && entries.delete(entry.key)) bytes -= entry.bytes
   }
 
   return { get, set }
@@ -115,7 +116,7 @@ function bytesOf (text: string, { user }: UserAuth): number {
   if (user.acr !== null) bytes += bytesOfText(user.acr)
   for (const method of user.amr) bytes += 8 + bytesOfText(method)
   for (const name of user.permissions) bytes += 8 + bytesOfText(name)
-  for (const [name, value] of Object.entries(user.claims)) bytes += 96 + name.length + bytesOfValue(value)
+  for (const name in user.claims) bytes += 96 + name.length + bytesOfValue(user.claims[name])
   return bytes
 }
 

@@ -47,7 +47,7 @@ export function createVerifier (signatures: readonly Signatures[], rules: ClaimR
 function readVerified ({ key, verify }: Signatures, token: string): Record<string, unknown> | null {
   const end = token.lastIndexOf('.')
   const payload = token.slice(key.start.length, end)
-  if (!endsCanonically(payload) || !endsCanonically(token.slice(end + 1))) return null
+  if (!endsCanonically(token, key.start.length, end) || !endsCanonically(token, end + 1, token.length)) return null
   const claims: unknown = verify(token)
   return isObject(claims) && isWrittenOnce(claims, payload) ? claims : null
 }
@@ -77,7 +77,7 @@ function namesIn (plain: string): number {
 // By the letters in the last group; the library refuses those that are none of base64url.
 const lastLetters = [null, '', 'AQgw', 'AEIMQUYcgkosw048'] as const
 
-function endsCanonically (segment: string): boolean {
-  const allowed = lastLetters[segment.length % 4] ?? null
-  return allowed === null || allowed.includes(segment.charAt(segment.length - 1))
+function endsCanonically (token: string, start: number, end: number): boolean {
+  const allowed = lastLetters[(end - start) % 4] ?? null
+  return allowed === null || allowed.includes(token.charAt(end - 1))
 }
