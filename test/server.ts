@@ -28,6 +28,12 @@ export const guardsOnly: TokenExchangeOptions = {
   masterKeys: { ops: masterKey }
 }
 
+/** The names of the access token itself, which the application's claims may not have. */
+export const reservedClaims = [
+  'iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'client_id', 'idp', 'idp_sub', 'level', 'permissions', 'sid', 'cnf',
+  'auth_time', 'acr', 'amr'
+] as const
+
 /** An application's own provider: a plain object. It vouches for whoever says `good`, unless told otherwise. */
 export function ownProvider (
   verify: (grant: AuthorizationGrant, context: VerifyContext) => unknown = vouch,

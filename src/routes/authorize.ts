@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { codeOf, errors, TokenExchangeError } from '../errors.js'
+import { errors, isOurs, TokenExchangeError } from '../errors.js'
 import {
   CodeRequestRefused, isOfClient, readAnswerTo, readCodeRequest, type AnswerTo, type AskedCode
 } from '../login/authorization-request.js'
@@ -162,6 +162,6 @@ function wordForRefusal (word: string): string {
 function descriptionOf (thrown: unknown): string {
   if (thrown instanceof ProviderRefusal) return 'The login was refused'
   if (thrown instanceof CodeRequestRefused) return thrown.reason ?? thrown.message
-  const isOurs = thrown instanceof Error && codeOf(thrown)?.startsWith('AUTH_ERR_') === true
-  return isOurs ? thrown.message.replace(/[^ !#-[\]-~]/g, '') : 'The request cannot be answered'
+  if (!(thrown instanceof Error) || !isOurs(thrown)) return 'The request cannot be answered'
+  return thrown.message.replace(/[^ !#-[\]-~]/g, '')
 }

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { codeOf, errors } from '../errors.js'
+import { codeOf, errors, isOurs } from '../errors.js'
 import type { GrantType } from '../identity.js'
 import { CodeInvalid, challengeOf, type CodeBinding } from '../login/authorization-codes.js'
 import type { Clients } from '../login/clients.js'
@@ -122,8 +122,4 @@ function nameOf (error: FastifyError, status: number): string {
 // Messages of others may quote the client, in characters that 5.2 does not allow.
 function describe (error: FastifyError): string {
   return isOurs(error) ? error.message : 'The request cannot be answered'
-}
-
-function isOurs (error: FastifyError): boolean {
-  return codeOf(error)?.startsWith('AUTH_ERR_') === true
 }

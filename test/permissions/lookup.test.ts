@@ -3,7 +3,7 @@ import type { PermissionLookup, LookupContext } from '../../src/permissions/look
 import type { Identity } from '../../src/identity.js'
 import type { Permissions } from '../../src/permissions/permissions.js'
 import { decodeClaims, loginServer } from '../routes/login-server.js'
-import { ownProvider } from '../server.js'
+import { ownProvider, reservedClaims } from '../server.js'
 
 const nothing: unknown = undefined
 const failed = {
@@ -165,23 +165,8 @@ t.test('junk is 503, whatever it is', async t => {
 })
 
 t.test('the names of the token itself are refused as claims', async t => {
-  const reserved = [
-    'iss',
-    'sub',
-    'aud',
-    'exp',
-    'nbf',
-    'iat',
-    'jti',
-    'client_id',
-    'idp',
-    'idp_sub',
-    'level',
-    'permissions',
-    'sid'
-  ]
   for (const claims of [
-    ...reserved.map(name => ({ tenant: 'acme', [name]: 'x' })),
+    ...reservedClaims.map(name => ({ tenant: 'acme', [name]: 'x' })),
     JSON.parse('{"__proto__":{"level":"admin"}}')
   ]) {
     const { app, login } = await loginServer({ permissions: () => ({ claims }) })

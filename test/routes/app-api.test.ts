@@ -3,7 +3,7 @@ import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { TokenExchangeOptions } from '../../src/options/options.js'
-import { buildServer, issuer, ownProvider } from '../server.js'
+import { buildServer, issuer, ownProvider, reservedClaims } from '../server.js'
 import { decodeClaims, loginServer } from './login-server.js'
 
 const pair = generateKeyPairSync('ed25519')
@@ -87,21 +87,7 @@ t.test('issue throws for what no token may say', async t => {
     { userId: 'u', permissions: 'todo' },
     { userId: 'u', permissions: [''] },
     { userId: 'u', permissions: [7] },
-    ...[
-      'iss',
-      'sub',
-      'aud',
-      'exp',
-      'nbf',
-      'iat',
-      'jti',
-      'client_id',
-      'idp',
-      'idp_sub',
-      'level',
-      'permissions',
-      'sid'
-    ].map(name => ({ userId: 'u', claims: { [name]: 'x' } })),
+    ...reservedClaims.map(name => ({ userId: 'u', claims: { [name]: 'x' } })),
     { userId: 'u', claims: { id: 1n } },
     { userId: 'u', claims: [] },
     { userId: 'u', claims: { toJSON: () => ({ sub: 'root' }) } },

@@ -5,6 +5,7 @@ import { sessionIdAt, tokenIdFor } from '../../src/sessions/refresh-token.js'
 import type { Revocation, SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer, twoSessionServers } from '../routes/session-server.js'
+import { openGate } from './gate.js'
 import { storeKinds } from './private-stores.js'
 import { identity, issuer, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
@@ -388,21 +389,6 @@ async function passing (check: () => void): Promise<void> {
       return check()
     } catch {
       await new Promise(resolve => setImmediate(resolve))
-    }
-  }
-}
-
-/** Holds whoever passes until it is open. */
-function openGate () {
-  let open = (): void => {}
-  let count = 0
-  const opened = new Promise<void>(resolve => { open = resolve })
-  return {
-    open: () => open(),
-    count: () => count,
-    pass: async () => {
-      count++
-      await opened
     }
   }
 }

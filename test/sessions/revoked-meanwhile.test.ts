@@ -5,6 +5,7 @@ import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer, tokensIn } from '../routes/session-server.js'
 import { ownProvider, vouch } from '../server.js'
+import { openGate } from './gate.js'
 import { storeKinds } from './private-stores.js'
 import { identity, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
 
@@ -185,20 +186,5 @@ async function refusing (check: () => void): Promise<void> {
       return
     }
     await new Promise(resolve => setImmediate(resolve))
-  }
-}
-
-/** Holds whoever passes until it is open. */
-function openGate () {
-  let open = (): void => {}
-  let count = 0
-  const opened = new Promise<void>(resolve => { open = resolve })
-  return {
-    open: () => open(),
-    pass: async () => {
-      count++
-      await opened
-    },
-    count: () => count
   }
 }

@@ -121,11 +121,6 @@ export function listOf (value: unknown): unknown[] {
   return Array.isArray(value) ? value : []
 }
 
-/** Whether UTF-8 can hold the text: a database would write one and the same character for each half of a pair. */
-export function isWellFormed (text: string): boolean {
-  return !/\p{Surrogate}/u.test(text)
-}
-
 function textOrNull (value: unknown): string | null {
   return typeof value === 'string' ? value : null
 }

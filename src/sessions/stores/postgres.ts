@@ -18,7 +18,6 @@ import {
   decodeFields,
   encodeRevocation,
   integerOf,
-  isWellFormed,
   listedOf,
   recordOf,
   revocationOf,
@@ -255,10 +254,10 @@ function cursorOf (row: Fields | undefined): string | null {
 }
 
 function digest (key: string): string {
-  return createHash('sha256').update(isWellFormed(key) ? key : JSON.stringify(key)).digest('base64url')
+  return createHash('sha256').update(key.isWellFormed() ? key : JSON.stringify(key)).digest('base64url')
 }
 
 // It refuses NUL, and halves of surrogate pairs would all be written as one and the same character.
 function isStorable (value: PostgresValue): boolean {
-  return typeof value !== 'string' || (isWellFormed(value) && !value.includes('\0'))
+  return typeof value !== 'string' || (value.isWellFormed() && !value.includes('\0'))
 }

@@ -19,7 +19,6 @@ import {
   encodeMembers,
   encodeRevocation,
   fieldsIn,
-  isWellFormed,
   listedOf,
   listOf,
   listedByIn,
@@ -61,8 +60,8 @@ export function redisStore (options: RedisStoreOptions): SessionStore {
   const sessionKey = (id: string): string => `${prefix}session:{${JSON.stringify(id).slice(1, -1)}}`
   const indexKey = (kind: Index, issuer: string, name: string): string =>
     `${prefix}${kind}:{${digest(JSON.stringify([issuer, name]))}}`
-  const spentKey = (key: string): string => `${prefix}{spent}:${digest(isWellFormed(key) ? key : JSON.stringify(key))}`
-  const keptKey = (key: string): string => `${prefix}kept:{${digest(isWellFormed(key) ? key : JSON.stringify(key))}}`
+  const spentKey = (key: string): string => `${prefix}{spent}:${digest(key.isWellFormed() ? key : JSON.stringify(key))}`
+  const keptKey = (key: string): string => `${prefix}kept:{${digest(key.isWellFormed() ? key : JSON.stringify(key))}}`
   const stream = `${prefix}{revocations}`
 
   // EVALSHA first: Redis has forgotten its scripts after a restart, and a node of a cluster may not know them yet.
