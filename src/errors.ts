@@ -91,6 +91,11 @@ export const errors = {
     'This user does not have a permission that this route asks for'
   ),
   AccessDeniedError: declare('AUTH_ERR_ACCESS_DENIED', 403, 'This user has no access'),
+  LinkRequiredError: declare(
+    'AUTH_ERR_LINK_REQUIRED',
+    409,
+    'This address belongs to an account: log in there first, then link this login'
+  ),
 
   // the identity provider
   GrantRejectedError: declare('AUTH_ERR_GRANT_REJECTED', 401, 'The authorization grant was rejected'),

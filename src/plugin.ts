@@ -44,7 +44,8 @@ function refuseSecond (app: FastifyInstance): void {
   )
 }
 
-function decorate (app: FastifyInstance, { guards, makeGuard, options, ...server }: Server): void {
+function decorate (app: FastifyInstance, server: Server): void {
+  const { guards, makeGuard, options } = server
   app.decorateRequest(kAuth, null)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)

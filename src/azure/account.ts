@@ -4,7 +4,7 @@ import { userOf } from '../guards/guards.js'
 import { browserRoute, queryOf, sendPage } from '../routes/redirect.js'
 import { endCurrent } from '../routes/sessions.js'
 import type { Server } from '../server.js'
-import type { User } from '../tokens/claims.js'
+import type { User } from '../permissions/user.js'
 import { emptyPage } from './completion-page.js'
 import { readRedirectUri, type Destinations } from './destinations.js'
 

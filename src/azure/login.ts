@@ -19,7 +19,9 @@ export function clientDirectedLogin (scope: FastifyInstance, { exchange, options
 
   async function login (name: string, request: FastifyRequest): Promise<TokenAnswer> {
     const provider = exchange.provider(name.toLowerCase())
-    return await exchange.login(provider, chooseGrant(membersOf(request.body), provider.accepts), request)
+    const grant = chooseGrant(membersOf(request.body), provider.accepts)
+    // The SDKs send the token of the user before, expired or not: it is not looked at, and links nothing.
+    return await exchange.login(provider, grant, request, null)
   }
 
   for (const path of ['/login', '/.auth/login']) {

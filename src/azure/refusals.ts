@@ -13,7 +13,7 @@ const ended: ReadonlySet<string> = new Set([
 function asRefusal<Thrown> (thrown: Thrown): Thrown | TokenExchangeError {
   const code = codeOf(thrown)
   if (!(thrown instanceof Error) || code === undefined || !isOurs(thrown)) return thrown
-  if (![403, 404].includes(statusOf(thrown)) && !ended.has(code)) return thrown
+  if (![403, 404, 409].includes(statusOf(thrown)) && !ended.has(code)) return thrown
   return new TokenExchangeError(code, 401, thrown.message, reasonOf(thrown), { cause: thrown })
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import type { User } from '../tokens/claims.js'
+import type { User } from '../permissions/user.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { Verifier } from '../tokens/verifier.js'
 import { createHeaderReader, type CredentialKinds, type Presented } from './credentials.js'

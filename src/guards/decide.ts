@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { errors, type TokenExchangeError } from '../errors.js'
 import { refused } from '../options/values.js'
 import type { Level, Permission } from '../permissions/permissions.js'
-import type { User } from '../tokens/claims.js'
+import type { User } from '../permissions/user.js'
 
 /** Who calls, as far as the credentials of the request prove it. Frozen. */
 export interface Auth {

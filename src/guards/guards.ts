@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { codeOf, errors, TokenExchangeError } from '../errors.js'
 import type { Events } from '../events.js'
-import type { User } from '../tokens/claims.js'
+import type { User } from '../permissions/user.js'
 import { isPromise, type AccessDecision } from './access.js'
 import type { Authenticator } from './authenticate.js'
 import type { CredentialKinds } from './credentials.js'

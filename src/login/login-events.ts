@@ -28,7 +28,11 @@ export interface LoginEvents {
 }
 
 /** Somebody said no: a check, the provider, the application. */
-const refusals: ReadonlyArray<string | undefined> = [errors.GrantRejectedError.code, errors.AccessDeniedError.code]
+const refusals: ReadonlyArray<string | undefined> = [
+  errors.GrantRejectedError.code,
+  errors.AccessDeniedError.code,
+  errors.LinkRequiredError.code
+]
 const outages: ReadonlyArray<string | undefined> = [
   errors.ProviderUnavailableError.code,
   errors.LookupFailedError.code,

@@ -7,6 +7,7 @@ import type { GrantedPermissions } from '../permissions/permissions.js'
 import type { AccessGrant, SessionGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import { authenticationOf } from '../tokens/authentication.js'
+import type { User } from '../permissions/user.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { Redemption } from './authorization-codes.js'
 import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
@@ -44,12 +45,23 @@ export interface ExchangeParts {
 export interface Exchange {
   /** @throws errors.ProviderUnknownError */
   provider (name: string): ExchangeProvider
-  /** Verifies the grant, asks what its identity may do here, and answers with an access token. */
-  login (provider: ExchangeProvider, grant: AuthorizationGrant, request: FastifyRequest): Promise<TokenAnswer>
+  /**
+   * Verifies the grant, asks what its identity may do here, and answers with an access token.
+   *
+   * @param user to whose account the identity is to be linked
+   */
+  login (
+    provider: ExchangeProvider,
+    grant: AuthorizationGrant,
+    request: FastifyRequest,
+    user: User | null
+  ): Promise<TokenAnswer>
+  /** The same for an identity that the application has verified itself. */
+  loginAs (verified: Verified, request: FastifyRequest, user: User | null): Promise<TokenAnswer>
   /** The same checks of a browser that came back from the provider; its nonce is spent, as its code is. */
   redeem (provider: RedirectProvider, answer: AuthorizationAnswer, caller: Caller): Promise<Vouched>
   /** Asks what an identity may do here. */
-  admit (vouched: Vouched, request: FastifyRequest): Promise<ProvenLogin>
+  admit (vouched: Vouched, request: FastifyRequest, user?: User | null): Promise<ProvenLogin>
   /** The login that an authorization code of ours stands for, by a client of ours. */
   redeemed (redemption: Redemption, clientId: string, request: FastifyRequest): Promise<TokenAnswer>
   /** Answers with an access token. */
@@ -66,14 +78,22 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
   async function login (
     provider: ExchangeProvider,
     grant: AuthorizationGrant,
-    request: FastifyRequest
+    request: FastifyRequest,
+    user: User | null
   ): Promise<TokenAnswer> {
     return await events.observe(provider.name, request, async () => {
       const nonce = singleUse.nonceKeys(provider, grant)
       const mark = begun()
-      const proven = await admit({ ...await provider.verify(grant, request), mark }, request)
+      const proven = await admit({ ...await provider.verify(grant, request), mark }, request, user)
       const token = singleUse.tokenKeys(provider, grant, proven.identity)
       return await begin(proven, request.log, { conclude: () => singleUse.spend([...nonce, ...token]) })
+    })
+  }
+
+  async function loginAs (verified: Verified, request: FastifyRequest, user: User | null): Promise<TokenAnswer> {
+    return await events.observe(verified.identity.provider, request, async () => {
+      const proven = await admit({ ...verified, mark: begun() }, request, user)
+      return await begin(proven, request.log, { conclude: async () => {} })
     })
   }
 
@@ -95,8 +115,13 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
     return sessions?.mark() ?? Date.now()
   }
 
-  async function admit ({ identity, providerTokens, mark }: Vouched, request: FastifyRequest): Promise<ProvenLogin> {
-    return { identity, granted: await lookup(identity, { request, reason: 'login', providerTokens }), mark }
+  async function admit (
+    { identity, providerTokens, mark }: Vouched,
+    request: FastifyRequest,
+    user: User | null = null
+  ): Promise<ProvenLogin> {
+    const occasion = { request, reason: 'login', providerTokens, user, sessionId: null } as const
+    return { identity, granted: await lookup(identity, occasion), mark }
   }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
@@ -148,7 +173,7 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
     )
   }
 
-  return { provider, login, redeem, admit, redeemed, issue }
+  return { provider, login, loginAs, redeem, admit, redeemed, issue }
 }
 
 /** The access token of somebody proven, with the refresh token of its session where there is one. */

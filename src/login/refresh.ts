@@ -83,9 +83,10 @@ function clientOf ({ clientId }: AccessGrant): { clientId?: string } {
 }
 
 async function admit (lookup: GuardedLookup, claim: Claim, request: FastifyRequest): Promise<Proven> {
-  const { identity } = claim
+  const { identity, sessionId } = claim
   try {
-    return { identity, granted: await lookup(identity, { request, reason: 'refresh', providerTokens: null }) }
+    const occasion = { request, reason: 'refresh', providerTokens: null, user: null, sessionId } as const
+    return { identity, granted: await lookup(identity, occasion) }
   } catch (thrown) {
     if (codeOf(thrown) === errors.AccessDeniedError.code) await claim.end()
     else claim.postpone()

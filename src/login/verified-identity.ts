@@ -5,12 +5,21 @@ import { isObject } from '../strict-json.js'
 /** An identity, and what its provider's code exchange brought beside it. */
 export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
 
+/** What is wrong with an identity: by its member, the error to throw. */
+type Unreadable = (member: string) => Error
+
 /**
  * What a provider answered, as an {@link Identity}: complete and frozen.
  *
+ * @param unreadable what to throw for somebody else's answer
  * @throws errors.ProviderUnavailableError when it has another form
  */
-export function readIdentity (provider: string, answer: unknown): Verified {
+export function readIdentity (provider: string, answer: unknown, unreadable: Unreadable = unreadableAnswer): Verified {
+  const textOrNull = (value: unknown, member: string): string | null => {
+    if (value === undefined || value === null || value === '') return null
+    if (typeof value !== 'string') throw unreadable(member)
+    return value
+  }
   if (!isObject(answer)) throw unreadable('no object')
   const { subject, clientId, email, name, picture, locale } = answer
   // Null, as in the members beside them: the provider does not say.
@@ -31,12 +40,6 @@ export function readIdentity (provider: string, answer: unknown): Verified {
     claims: frozenRecord(claims)
   })
   return { identity, providerTokens: readProviderTokens(answer.providerTokens) }
-}
-
-function textOrNull (value: unknown, member: string): string | null {
-  if (value === undefined || value === null || value === '') return null
-  if (typeof value !== 'string') throw unreadable(member)
-  return value
 }
 
 function readProviderTokens (value: unknown): ProviderTokens | null {
@@ -61,6 +64,6 @@ function frozenRecord (value: Readonly<Record<string, unknown>>): Readonly<Recor
   return Object.freeze(copy)
 }
 
-function unreadable (member: string): Error {
+function unreadableAnswer (member: string): Error {
   return new errors.ProviderUnavailableError(`the answer of the provider's verify() cannot be read: ${member}`)
 }

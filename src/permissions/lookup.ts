@@ -1,13 +1,18 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { Deadline, Deadlines } from '../deadline.js'
-import { errors, legible } from '../errors.js'
+import { codeOf, errors, legible, reasonOf } from '../errors.js'
 import { traced } from '../events.js'
 import type { Identity, ProviderTokens } from '../identity.js'
 import { readPermissions, type GrantedPermissions, type Permissions } from './permissions.js'
+import type { User } from './user.js'
 
 export interface LookupContext {
   request: FastifyRequest
   reason: 'login' | 'refresh'
+  /** Whose access token the login carried: the account to which this identity is to be linked. Null at a refresh. */
+  user: User | null
+  /** The session that is refreshed; null at a login. */
+  sessionId: string | null
   /** Aborted at the deadline (`lookupTimeout`) and when the server closes. */
   signal: AbortSignal
   /** What a code exchange brought, such as Apple's refresh token. Not enumerable, never stored or logged here. */
@@ -15,8 +20,8 @@ export interface LookupContext {
 }
 
 /**
- * The application's answer to: what may this identity do here? `null` denies access.
- * It runs at each login and at each refresh.
+ * The application's answer to: what may this identity do here? `null` denies access, errors.LinkRequiredError says that
+ * its user has an account already, to which this identity has to be linked. It runs at each login and at each refresh.
  */
 export type PermissionLookup = (
   identity: Identity,
@@ -28,6 +33,8 @@ export interface LookupOccasion {
   request: FastifyRequest
   reason: 'login' | 'refresh'
   providerTokens: ProviderTokens | null
+  user: User | null
+  sessionId: string | null
 }
 
 /** The application's lookup within its deadline, its answer checked. */
@@ -50,6 +57,10 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
     try {
       return await deadlines.within(milliseconds, deadline => lookup(identity, new Context(occasion, deadline)))
     } catch (thrown) {
+      // By its code: the application may hold another copy of the class.
+      if (codeOf(thrown) === errors.LinkRequiredError.code) {
+        throw new errors.LinkRequiredError(reasonOf(thrown), { cause: legible(thrown) })
+      }
       throw failed(thrown, occasion.request.log)
     }
   }
@@ -59,12 +70,16 @@ export function createLookup (lookup: PermissionLookup, milliseconds: number, de
 class Context implements LookupContext {
   readonly request: FastifyRequest
   readonly reason: 'login' | 'refresh'
+  readonly user: User | null
+  readonly sessionId: string | null
   readonly #deadline: Deadline
   readonly #providerTokens: ProviderTokens | null
 
-  constructor ({ request, reason, providerTokens }: LookupOccasion, deadline: Deadline) {
+  constructor ({ request, reason, providerTokens, user, sessionId }: LookupOccasion, deadline: Deadline) {
     this.request = request
     this.reason = reason
+    this.user = user
+    this.sessionId = sessionId
     this.#deadline = deadline
     this.#providerTokens = providerTokens
   }

@@ -1,12 +1,21 @@
 import { randomUUID } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import { isId } from '../identity.js'
-import { integer, open, text } from '../options/values.js'
+import { isId, type VerifiedIdentity } from '../identity.js'
+import { readIdentity, type Verified } from '../login/verified-identity.js'
+import { integer, open, refused, text } from '../options/values.js'
 import { readPermissions, type Permissions } from '../permissions/permissions.js'
-import type { Sessions, StoreHealth } from '../sessions/sessions.js'
+import type { SessionEntry, Sessions, StoreHealth } from '../sessions/sessions.js'
 import type { Server } from '../server.js'
-import type { User } from '../tokens/claims.js'
+import { isObject } from '../strict-json.js'
+import type { User } from '../permissions/user.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
+
+/** Somebody whom the application has proven itself: by a passkey, a code that it has sent, or as a guest. */
+export type OwnIdentity = VerifiedIdentity & {
+  /** What proved it (`[a-z0-9_-]+`), no name of `providers`. */
+  readonly provider: string
+}
 
 /** `app.tokenExchange`: access tokens for the application's own code. */
 export interface TokenExchange {
@@ -23,6 +32,17 @@ export interface TokenExchange {
    * @throws errors.OptionInvalidError for an empty `userId`, an unknown level, a reserved claim, or no key to sign with
    */
   issue (grantee: Permissions & { userId: string }): TokenAnswer
+  /**
+   * Logs in whom the application has proven itself, as a provider's login does: lookup, session, tokens. A good access
+   * token that the request carries is that of the account to link to.
+   *
+   * @throws errors.OptionInvalidError for an identity that is none, or is named as a provider
+   * @throws errors.AccessDeniedError, errors.LinkRequiredError, errors.LookupFailedError, errors.StoreUnavailableError
+   * @throws errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError for a bad access token
+   */
+  login (identity: OwnIdentity, request: FastifyRequest): Promise<TokenAnswer>
+  /** A user's sessions, the last used first. @throws as `revokeUser` */
+  sessions (userId: string): Promise<SessionEntry[]>
   /**
    * Ends all sessions of a user and refuses all access tokens that it has: after a ban, or to make a change of its
    * permissions count at once. A login right after it is let in.
@@ -63,9 +83,10 @@ export interface Health {
   readonly providers: Readonly<Record<string, { readonly ok: boolean, readonly keysAge: number | null }>>
 }
 
-type AppApiParts = Pick<Server, 'authenticator' | 'issue' | 'providers' | 'sessions'>
+type AppApiParts = Pick<Server, 'authenticator' | 'exchange' | 'issue' | 'options' | 'providers' | 'sessions'>
 
-export function createAppApi ({ authenticator, issue, providers, sessions }: AppApiParts): TokenExchange {
+export function createAppApi (parts: AppApiParts): TokenExchange {
+  const { authenticator, exchange, issue, options, providers, sessions } = parts
   return Object.freeze({
     verify (token: unknown): User {
       if (typeof token !== 'string') throw new errors.TokenInvalidError('no string')
@@ -83,6 +104,15 @@ export function createAppApi ({ authenticator, issue, providers, sessions }: App
       const entries = Array.from(providers, ([name, { isAvailable, keysAge }]) =>
         [name, { ok: isAvailable(), keysAge: keysAge() }] as const)
       return { ok: store?.ok ?? true, store, providers: Object.fromEntries(entries) }
+    },
+
+    async login (identity: unknown, request: FastifyRequest): Promise<TokenAnswer> {
+      const verified = readOwnIdentity(identity, options.providers)
+      return await exchange.loginAs(verified, request, authenticator.findUser(request))
+    },
+
+    async sessions (userId: unknown): Promise<SessionEntry[]> {
+      return await required(sessions).list(idOf(userId, 'userId'), null)
     },
 
     async revokeUser (userId: unknown): Promise<void> {
@@ -108,7 +138,18 @@ function idOf (id: unknown, name: string): string {
   throw new errors.OptionInvalidError(`${name} must be well-formed text without NUL, of 1 to 255 characters`)
 }
 
+/** @throws errors.OptionInvalidError naming what is wrong */
+function readOwnIdentity (value: unknown, providers: Server['options']['providers']): Verified {
+  if (!isObject(value)) throw refused('identity', 'must be an object such as { provider: \'passkey\', subject: \'…\' }')
+  const { provider } = value
+  if (typeof provider !== 'string' || !/^[a-z0-9_-]{1,100}$/.test(provider)) {
+    throw refused('identity.provider', 'must be a name of a-z, 0-9, _ and -')
+  }
+  if (providers.has(provider)) throw refused('identity.provider', 'must not be the name of one of the providers')
+  return readIdentity(provider, value, member => refused(`identity.${member}`, 'is not what it has to be'))
+}
+
 function required (sessions: Sessions | null): Sessions {
-  if (sessions === null) throw new errors.OptionInvalidError('nothing can be revoked without sessions')
-  return sessions
+  if (sessions !== null) return sessions
+  throw new errors.OptionInvalidError('without the option sessions there are none, and nothing can be revoked')
 }

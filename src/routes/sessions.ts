@@ -4,7 +4,7 @@ import { userOf } from '../guards/guards.js'
 import { text } from '../login/grant.js'
 import type { Server } from '../server.js'
 import type { Sessions } from '../sessions/sessions.js'
-import type { User } from '../tokens/claims.js'
+import type { User } from '../permissions/user.js'
 import { bodyLimit, membersOf } from './bodies.js'
 
 /** `POST /logout` and `GET /sessions`, for users, where there are sessions. */

@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import { codeOf, errors, isOurs } from '../errors.js'
 import type { GrantType } from '../identity.js'
 import { CodeInvalid, challengeOf, type CodeBinding } from '../login/authorization-codes.js'
@@ -27,10 +27,10 @@ export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
     grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
   }
   // RFC 8693: the exchange of `POST /login/:provider` in the words of the standard.
-  grants.set('urn:ietf:params:oauth:grant-type:token-exchange', async (members, request) => {
+  grants.set(tokenExchange, async (members, request) => {
     const provider = exchange.provider(text(members, 'subject_issuer'))
     const grant = readGrantOf(subjectTypeOf(members, provider.accepts), text(members, 'subject_token'), members)
-    return { ...await exchange.login(provider, grant, request), issued_token_type: accessTokenType }
+    return { ...await exchange.login(provider, grant, request, request.auth.user), issued_token_type: accessTokenType }
   })
   return grants
 }
@@ -38,12 +38,20 @@ export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
 /** `POST /token` (RFC 6749, 3.2). */
 export function tokenRoute (scope: FastifyInstance, server: Server): void {
   const grants = tokenGrants(server)
-  scope.post('/token', { bodyLimit, config: server.routeConfig }, async request => {
+  const preHandler = whoLinks(server)
+  scope.post('/token', { bodyLimit, config: server.routeConfig, preHandler }, async request => {
     const members = membersOf(request.body)
     const grant = grants.get(text(members, 'grant_type'))
     if (grant === undefined) throw new UnsupportedGrantType('grant_type')
     return await grant(members, request)
   })
+}
+
+/** Whose access token comes along with an exchange. Only then: a refresh may come with one that has expired. */
+function whoLinks ({ guards }: Server): preHandlerHookHandler {
+  const authenticate = guards.requireLevel('everyone')
+  return (request, reply, done) =>
+    membersOf(request.body).grant_type === tokenExchange ? authenticate(request, reply, done) : done()
 }
 
 /** A code, and what it was bound to as the client says it. */
@@ -54,7 +62,8 @@ function codeIn (members: Members, clients: Clients): CodeBinding & { code: stri
   return { code, clientId, redirectUri, challenge: challengeOf(verifier) }
 }
 
-/** RFC 8693, 3. */
+/** RFC 8693, 2.1 and 3. */
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 const subjectTypes: ReadonlyMap<string, GrantType> = new Map([
   [accessTokenType, 'access_token'],
@@ -77,6 +86,13 @@ const grantErrors: ReadonlySet<string | undefined> = new Set([
   errors.SessionExpiredError.code,
   errors.SessionRevokedError.code,
   errors.AccessDeniedError.code
+])
+
+/** RFC 6750, 3.1: those of the access token that an exchange carries, refused as a guard does. */
+const tokenErrors: ReadonlySet<string | undefined> = new Set([
+  errors.TokenInvalidError.code,
+  errors.TokenExpiredError.code,
+  errors.TokenRevokedError.code
 ])
 
 /** A client that this server does not know. */
@@ -108,6 +124,7 @@ function answer (error: FastifyError, request: FastifyRequest, reply: FastifyRep
 function statusOf (error: FastifyError): number {
   const status = error.statusCode ?? 503
   if (status < 400 || status >= 500) return 503
+  if (tokenErrors.has(codeOf(error))) return 401
   return isOurs(error) ? 400 : status
 }
 
@@ -116,6 +133,7 @@ function nameOf (error: FastifyError, status: number): string {
   if (error instanceof UnknownClient) return 'invalid_client'
   if (error instanceof CodeInvalid) return 'invalid_grant'
   if (grantErrors.has(codeOf(error))) return 'invalid_grant'
+  if (tokenErrors.has(codeOf(error))) return 'invalid_token'
   return status === 503 || status === 429 ? 'temporarily_unavailable' : 'invalid_request'
 }
 

@@ -1,6 +1,7 @@
 import { errors } from '../errors.js'
+import type { User } from '../permissions/user.js'
 import { isObject } from '../strict-json.js'
-import { hasExpired, readUser, type ClaimRules, type User } from './claims.js'
+import { hasExpired, readUser, type ClaimRules } from './claims.js'
 import { longestToken } from './issuer.js'
 import type { Signatures } from './signatures.js'
 

@@ -113,6 +113,9 @@ t.test('verify answers the user, as a guard would see it', async t => {
     claims: { tenant: 'acme' },
     tokenId: claims.jti,
     sessionId: null,
+    authenticatedAt: claims.auth_time,
+    acr: null,
+    amr: [],
     issuedAt: claims.iat,
     expiresAt: claims.exp
   })

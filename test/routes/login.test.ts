@@ -42,7 +42,7 @@ t.test('200: an access token and the user, as JSON that nobody stores', async t 
     user: { userId: 'own:10158', provider: 'own', level: 'authenticated', permissions: ['todo:read'] },
     authenticationToken: token
   })
-  const { iat, exp, jti, ...claims } = decodeClaims(token)
+  const { iat, exp, jti, auth_time: loggedInAt, ...claims } = decodeClaims(token)
   t.same(
     claims,
     {
@@ -58,6 +58,7 @@ t.test('200: an access token and the user, as JSON that nobody stores', async t 
   )
   t.equal(Number(exp) - Number(iat), 3600)
   t.match(jti, /^[\w-]{16,}$/)
+  t.type(loggedInAt, 'number')
   await app.close()
 })
 
