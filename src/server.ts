@@ -136,7 +136,7 @@ function createCodes (
     material,
     seals: createSeals(material),
     shelf: sessions ?? shelfOf(memoryStore({ limit: keptLoginsInMemory })),
-    endSession: async sessionId => await sessions?.revokeSession(sessionId)
+    endSession: async sessionId => await sessions?.revokeSession(sessionId, { cause: 'code-reused' })
   })
 }
 

@@ -165,6 +165,56 @@ t.test('a refresh is told with why its token came', async t => {
   t.match(events(), [{ type: 'refresh.refused', code: 'AUTH_ERR_REFRESH_INVALID' }])
 })
 
+t.test('the end of a session is told with its cause', async t => {
+  let isDenied = false
+  const { app, events, post, login, refresh } = await server(t, { permissions: () => isDenied ? null : {} })
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+  const ended = (cause: string) => ({ type: 'session.ended', cause, userId: 'own:10158', sessionId: String })
+  const told = () => events().filter(({ type }) => type !== 'login.succeeded' && type !== 'session.refreshed')
+
+  await post('/logout', {}, bearer((await login()).access_token))
+  t.match(told(), [{ ...ended('logout'), requestId: String }])
+  await login()
+  await login()
+  const last = await login()
+  await post('/logout', { scope: 'others' }, bearer(last.access_token))
+  t.match(told(), [ended('logout'), ended('logout')])
+  await app.tokenExchange.revokeUser('own:10158')
+  t.match(told(), [{ ...ended('revoked'), requestId: null }])
+  await post('/revoke', { token: (await login()).refresh_token })
+  t.match(told(), [{ ...ended('revoked'), requestId: String }])
+  await post('/revoke', { token: (await login()).access_token })
+  t.match(told(), [{ type: 'token.revoked', userId: 'own:10158', sessionId: String }])
+  await app.tokenExchange.revokeIdentity('own', '10158')
+  t.match(told(), [ended('revoked')])
+
+  const stolen = await login()
+  const { refresh_token: second } = (await refresh(stolen.refresh_token)).json()
+  await refresh(second)
+  await refresh(stolen.refresh_token)
+  t.match(told(), [
+    { type: 'session.reused', provider: 'own', subject: '10158', userId: 'own:10158', sessionId: String },
+    { ...ended('reused'), requestId: String },
+    { type: 'refresh.refused', code: 'AUTH_ERR_REFRESH_REUSED' }
+  ])
+  const { refresh_token: token } = await login()
+  isDenied = true
+  await refresh(token)
+  t.match(told(), [ended('denied'), { type: 'refresh.refused', code: 'AUTH_ERR_ACCESS_DENIED' }])
+})
+
+t.test('a code that comes again ends its session', async t => {
+  const heard: TokenExchangeEvent[] = []
+  const { app } = await authorizationServer(t, { onEvent: event => { heard.push(event) } })
+  const code = await codeOf(openBrowser(app))
+  await redeem(app, code)
+  await redeem(app, code)
+  t.match(heard, [
+    { type: 'login.succeeded', clientId: 'web' },
+    { type: 'session.ended', cause: 'code-reused', clientId: 'web' }
+  ])
+})
+
 t.test('a guard tells whom it refuses', async t => {
   const { app, events, login } = await server(t)
   const { access_token: token } = await login()

@@ -37,7 +37,7 @@ async function refresh ({ renew }: Server, request: FastifyRequest): Promise<obj
 
 async function logOut (server: Server, request: FastifyRequest): Promise<void> {
   const user = callerOf(server, request)
-  if (server.sessions !== null && user !== null) await endCurrent(server.sessions, user)
+  if (server.sessions !== null && user !== null) await endCurrent(server.sessions, user, { cause: 'logout', request })
 }
 
 /** Who has no token, or no longer a good one, is logged out already: null. */

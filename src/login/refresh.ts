@@ -39,7 +39,7 @@ export function createRefresh ({ events, sessions, ...tools }: RefreshParts): Re
   return (refreshToken, request) => alone(refreshToken, async isAlone => {
     const startedAt = performance.now()
     try {
-      const claim = await sessions.present(refreshToken)
+      const claim = await sessions.present(refreshToken, request)
       const { proven, grant, answer } = await goOn(tools, claim, request)
       const { identity: { provider, subject } } = proven
       const facts = { provider, subject, userId: userIdOf(proven), sessionId: claim.sessionId, ...clientOf(grant) }
@@ -65,7 +65,7 @@ const refusals: readonly string[] = [
 ]
 
 export function createRenewal ({ sessions, ...tools }: RefreshParts): Renewal {
-  return async (sessionId, request) => (await goOn(tools, await sessions.claim(sessionId), request)).answer
+  return async (sessionId, request) => (await goOn(tools, await sessions.claim(sessionId, request), request)).answer
 }
 
 async function goOn<Grant extends AccessGrant> (

@@ -3,6 +3,7 @@ import { codeOf, errors } from '../errors.js'
 import { userOf } from '../guards/guards.js'
 import { text } from '../login/grant.js'
 import type { Server } from '../server.js'
+import type { Occasion } from '../sessions/ending.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { User } from '../permissions/user.js'
 import { bodyLimit, membersOf } from './bodies.js'
@@ -14,7 +15,7 @@ export function sessionRoutes (scope: FastifyInstance, { sessions, guards, route
 
   scope.post('/logout', { bodyLimit, config, onRequest }, async (request, reply) => {
     const { scope: ending = 'this' } = membersOf(request.body)
-    await end(sessions, userOf(request), ending)
+    await end(sessions, userOf(request), ending, { cause: 'logout', request })
     return await reply.code(204).send()
   })
 
@@ -25,17 +26,17 @@ export function sessionRoutes (scope: FastifyInstance, { sessions, guards, route
 }
 
 /** Ends this session of the user, its others, or all. */
-function end (sessions: Sessions, user: User, scope: unknown): Promise<void> {
-  if (scope === 'all') return sessions.revokeUser(user.id, user)
-  if (scope === 'others') return sessions.revokeOthers(user.id, user.sessionId)
+function end (sessions: Sessions, user: User, scope: unknown, on: Occasion): Promise<void> {
+  if (scope === 'all') return sessions.revokeUser(user.id, on, user)
+  if (scope === 'others') return sessions.revokeOthers(user.id, user.sessionId, on)
   if (scope !== 'this') throw new errors.RequestInvalidError("scope must be 'this', 'others' or 'all'")
-  return endCurrent(sessions, user)
+  return endCurrent(sessions, user, on)
 }
 
 /** A token of the application's own issuing has no session: it is itself what ends. */
-export async function endCurrent (sessions: Sessions, user: User): Promise<void> {
-  if (user.sessionId === null) await sessions.revokeToken(user)
-  else await sessions.revokeSession(user.sessionId)
+export async function endCurrent (sessions: Sessions, user: User, on: Occasion): Promise<void> {
+  if (user.sessionId === null) await sessions.revokeToken(user, on)
+  else await sessions.revokeSession(user.sessionId, on)
 }
 
 /**
@@ -46,14 +47,20 @@ export function revokeRoute (scope: FastifyInstance, { sessions, authenticator, 
   if (sessions === null) return
   scope.post('/revoke', { bodyLimit, config }, async request => {
     const token = text(membersOf(request.body), 'token')
-    await revoke(sessions, authenticator.verify, token).catch(passOver)
+    const on: Occasion = { cause: 'revoked', request }
+    await revoke(sessions, authenticator.verify, token, on).catch(passOver)
     return {}
   })
 }
 
-async function revoke (sessions: Sessions, verify: (token: string) => User, token: string): Promise<void> {
-  if (!token.includes('.')) return await sessions.revokeRefreshToken(token)
-  await sessions.revokeToken(verify(token))
+async function revoke (
+  sessions: Sessions,
+  verify: (token: string) => User,
+  token: string,
+  on: Occasion
+): Promise<void> {
+  if (!token.includes('.')) return await sessions.revokeRefreshToken(token, on)
+  await sessions.revokeToken(verify(token), on)
 }
 
 function passOver (thrown: unknown): void {

@@ -1,4 +1,6 @@
+import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
+import type { Events } from '../events.js'
 import type { Identity } from '../identity.js'
 import type { Arrivals } from './arrivals.js'
 import type { Ending } from './ending.js'
@@ -77,12 +79,12 @@ export interface SessionChain {
    * @throws errors.RefreshInvalidError, errors.RefreshReusedError
    * @throws errors.SessionExpiredError, errors.SessionRevokedError
    */
-  present (refreshToken: string): Promise<Claim<RefreshGrant>>
+  present (refreshToken: string, request?: FastifyRequest | null): Promise<Claim<RefreshGrant>>
   /**
    * The session of an access token: its idle time begins again, its refresh token stays as it is.
    * @throws as `present`
    */
-  claim (sessionId: string): Promise<Claim>
+  claim (sessionId: string, request?: FastifyRequest | null): Promise<Claim>
 }
 
 export interface ChainParts {
@@ -93,6 +95,7 @@ export interface ChainParts {
   readonly arrivals: Arrivals
   readonly revocations: Revocations
   readonly ending: Ending
+  readonly events: Events
   readonly lifetimes: Lifetimes
   /** Milliseconds. */
   readonly retryWindow: number
@@ -104,7 +107,7 @@ interface Advance { readonly advanced: Session, readonly isShared: boolean }
 const writeAttempts = 10
 
 export function createSessionChain (parts: ChainParts): SessionChain {
-  const { issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow } = parts
+  const { issuer, calls, clock, tokens, arrivals, revocations, ending, events, lifetimes, retryWindow } = parts
   const advancing = new Map<string, Promise<Session>>()
 
   async function begin (
@@ -138,14 +141,15 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     await ending.surplus(calls.open(), userId).catch(() => {})
   }
 
-  async function present (refreshToken: string): Promise<Claim<RefreshGrant>> {
+  async function present (refreshToken: string, request: FastifyRequest | null = null): Promise<Claim<RefreshGrant>> {
     const presented = tokens.read(refreshToken)
     const ask = calls.open()
     const session = await goingOn(ask, presented.sessionId)
     const arrivedAt = arrivals.arrivedAt(session)
     const position = judge(session, presented, arrivedAt, retryWindow, clock.now())
     if (position === 'reused') {
-      await ending.live(ask, session)
+      tellReused(session, request)
+      await ending.live(ask, session, { cause: 'reused', request })
       throw new errors.RefreshReusedError()
     }
     const retry = position === 'current' ? 'none' : arrivedAt === null ? 'lost-answer' : 'concurrent'
@@ -156,12 +160,12 @@ export function createSessionChain (parts: ChainParts): SessionChain {
         const { advanced, isShared } = await advanceOnce(ask, session, presented.counter, userId)
         return { ...refreshable(advanced, presented.counter + 1), retry: isShared ? 'concurrent' : retry }
       },
-      end: async () => await ending.live(ask, session),
+      end: async () => await ending.live(ask, session, { cause: 'denied', request }),
       postpone: () => arrivals.note(session.id, presented.counter)
     }
   }
 
-  async function claim (sessionId: string): Promise<Claim> {
+  async function claim (sessionId: string, request: FastifyRequest | null = null): Promise<Claim> {
     const ask = calls.open()
     const session = await goingOn(ask, sessionId)
     return {
@@ -172,9 +176,15 @@ export function createSessionChain (parts: ChainParts): SessionChain {
         // It came with no refresh token, so it does not show that one has arrived.
         return { sessionId, tokenId: tokenIdFor(null, version), beganAt: session.createdAt, clientId: session.clientId }
       },
-      end: async () => await ending.live(ask, session),
+      end: async () => await ending.live(ask, session, { cause: 'denied', request }),
       postpone: () => {}
     }
+  }
+
+  function tellReused ({ id, userId, identity }: Session, request: FastifyRequest | null): void {
+    if (!events.isHeard()) return
+    const { provider, subject } = restoreIdentity(identity)
+    events.publish({ type: 'session.reused', sessionId: id, userId, provider, subject }, request)
   }
 
   async function goingOn (ask: Ask, sessionId: string): Promise<Session> {
@@ -189,7 +199,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
 
   // It is listed, or its user is, and its row has not ended yet: the end was broken off, or comes behind.
   async function refuse (ask: Ask, session: Session): Promise<never> {
-    await ending.live(ask, session)
+    await ending.live(ask, session, { cause: 'revoked' })
     throw new errors.SessionRevokedError()
   }
 

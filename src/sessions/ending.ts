@@ -1,3 +1,5 @@
+import type { FastifyRequest } from 'fastify'
+import type { EndCause, Events } from '../events.js'
 import { beganAt } from './refresh-token.js'
 import { skew, type RevocableUser, type Revocations } from './revocations.js'
 import type { ListedSession, Revocation, SessionStore } from './store.js'
@@ -6,31 +8,34 @@ import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 /** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
 export type RevocableToken = Omit<RevocableUser, 'issuedAt' | 'provider' | 'subject'> & { readonly expiresAt: number }
 
+/** Why something ends, and at whose request. */
+export interface Occasion { readonly cause: EndCause, readonly request?: FastifyRequest | null }
+
 /**
  * The ways in which sessions end before their time. Refused at once here, within a second on other servers.
  * What has ended, or is listed already, is passed over: nothing is appended to the list for it.
  */
 export interface Ending {
-  session (ask: Ask, sessionId: string): Promise<void>
+  session (ask: Ask, sessionId: string, on: Occasion): Promise<void>
   /** A session whose row has just been read. */
-  live (ask: Ask, session: ListedSession): Promise<void>
+  live (ask: Ask, session: ListedSession, on: Occasion): Promise<void>
   /** A session whose tokens nobody has been given. */
   unused (ask: Ask, sessionId: string): Promise<void>
   /** All sessions of the user but one; its tokens that have no session are left alone. */
-  others (ask: Ask, userId: string, sessionId: string | null): Promise<void>
+  others (ask: Ask, userId: string, sessionId: string | null, on: Occasion): Promise<void>
   /**
    * All sessions of the user, and all tokens that it was given until now; `current`, where there is one, whatever its
    * clock says. One entry refuses them all; their rows end behind it, however many there are.
    */
-  user (ask: Ask, userId: string, current?: RevocableToken): Promise<void>
+  user (ask: Ask, userId: string, on: Occasion, current?: RevocableToken): Promise<void>
   /** All sessions that an identity began until `before`, and the tokens that it was given until then. Milliseconds. */
-  identity (ask: Ask, identityKey: string, before: number): Promise<void>
+  identity (ask: Ask, identityKey: string, before: number, on: Occasion): Promise<void>
   /** All sessions that began until `before` in one session at the provider, in pages with a budget each. */
-  providerSession (providerSession: string, before: number): Promise<void>
+  providerSession (providerSession: string, before: number, on: Occasion): Promise<void>
   /** The oldest sessions of a user, as many as there are more than `perUser`. */
   surplus (ask: Ask, userId: string): Promise<void>
   /** One access token. */
-  token (ask: Ask, token: RevocableToken): Promise<void>
+  token (ask: Ask, token: RevocableToken, on: Occasion): Promise<void>
   /** The access tokens of a session of before this version of its row. */
   earlierTokens (ask: Ask, sessionId: string, version: number): Promise<void>
   /** Goes on with the rows that have to end. To be called while the store answers; returns at once. */
@@ -49,10 +54,14 @@ export interface EndingParts {
   readonly calls: StoreCalls
   readonly clock: Pick<StoreClock, 'now'>
   readonly revocations: Revocations
+  readonly events: Events
 }
 
 /** Whose sessions end together. */
 interface Owner { readonly kind: 'user' | 'identity', readonly id: string }
+
+/** By the entry of an owner, and by the sessions that the store knows. Milliseconds. */
+interface Bounds { readonly at: number, readonly before: number, readonly on: Occasion }
 
 /** Sessions that are listed, and ended, in one call of the store. */
 const chunk = 1000
@@ -65,7 +74,7 @@ const brokenOffLimit = 10_000
 const rounds = 100
 
 export function createEnding (parts: EndingParts): Ending {
-  const { issuer, tokenLifetime, perUser, calls, clock, revocations } = parts
+  const { issuer, tokenLifetime, perUser, calls, clock, revocations, events } = parts
   const running = new Map<string, Promise<void>>()
   const behind = { user: new Map<string, number>(), identity: new Map<string, number>() }
   const brokenOff = new Map<string, number>()
@@ -96,48 +105,73 @@ export function createEnding (parts: EndingParts): Ending {
     for (const entry of entries) revocations.add(entry)
   }
 
-  async function session (ask: Ask, sessionId: string): Promise<void> {
+  /** Of sessions that go on until now. */
+  function tell (ended: readonly ListedSession[], { cause, request = null }: Occasion): void {
+    if (!events.isHeard()) return
+    for (const { id, userId, clientId } of ended) {
+      const client = clientId === undefined ? {} : { clientId }
+      events.publish({ type: 'session.ended', cause, sessionId: id, userId, ...client }, request)
+    }
+  }
+
+  async function session (ask: Ask, sessionId: string, on: Occasion): Promise<void> {
     if (revocations.isListed(sessionId)) return
     const session = await ask(store => store.read(sessionId))
-    if (session !== null && session.issuer === issuer && !session.ended) await live(ask, session)
+    if (session !== null && session.issuer === issuer && !session.ended) await live(ask, session, on)
   }
 
   // Callers at once share one end: each would append an entry.
-  async function live (ask: Ask, session: ListedSession): Promise<void> {
-    const step = running.get(session.id) ?? endOne(ask, session).finally(() => running.delete(session.id))
+  async function live (ask: Ask, session: ListedSession, on: Occasion): Promise<void> {
+    const step = running.get(session.id) ?? endOne(ask, session, on).finally(() => running.delete(session.id))
     running.set(session.id, step)
     await step
   }
 
-  async function endOne (ask: Ask, { id, userId, identityKey, expiresAt }: ListedSession): Promise<void> {
+  async function endOne (ask: Ask, session: ListedSession, on: Occasion): Promise<void> {
+    const { id, userId, identityKey, expiresAt } = session
     const isRefused = revocations.isEnded(id, userId, identityKey) || expiresAt + tokenLifetime * 1000 <= clock.now()
     if (isRefused) await end(ask, [id], [])
-    else await each(ask, userId, [id])
+    else await each(ask, userId, [session], on)
   }
 
-  async function each (ask: Ask, userId: string, ids: readonly string[]): Promise<void> {
+  async function each (
+    ask: Ask,
+    userId: string,
+    sessions: readonly ListedSession[],
+    on: Occasion
+  ): Promise<void> {
+    const ids = idsOf(sessions)
     // So many of one user would fill the list of every server: one entry is for all that are not newer.
     const isTooMany = counts.add(userId, ids.length) > 10 * perUser
-    if (isTooMany) return await until(ask, userId, Math.max(...ids.map(beganAt)), ids)
+    if (isTooMany) return await until(ask, userId, Math.max(...ids.map(beganAt)), sessions, on)
     for (const some of chunksOf(ids)) await end(ask, some, some.map(id => revocation('session', id)))
+    tell(sessions, on)
   }
 
-  async function until (ask: Ask, userId: string, time: number, known: readonly string[]): Promise<void> {
-    await end(ask, known.slice(0, chunk), [revocation('sessions', userId, time)])
+  async function until (
+    ask: Ask,
+    userId: string,
+    time: number,
+    known: readonly ListedSession[],
+    on: Occasion
+  ): Promise<void> {
+    await end(ask, idsOf(known).slice(0, chunk), [revocation('sessions', userId, time)])
+    tell(known, on)
     leaveBehind({ kind: 'user', id: userId }, time)
     goOn()
   }
 
-  async function others (ask: Ask, userId: string, current: string | null): Promise<void> {
+  async function others (ask: Ask, userId: string, current: string | null, on: Occasion): Promise<void> {
     const began = current === null ? clock.now() + 1 : beganAt(current)
-    const listed = idsOf(await ask(store => store.list(issuer, userId, perUser + chunk))).filter(id => id !== current)
-    const older = listed.filter(id => beganAt(id) < began)
-    const newer = listed.filter(id => beganAt(id) >= began)
-    if (older.length > 0) await until(ask, userId, began - 1, older)
-    if (newer.length > 0) await each(ask, userId, newer)
+    const listed = await ask(store => store.list(issuer, userId, perUser + chunk))
+    const found = listed.filter(({ id }) => id !== current)
+    const older = found.filter(({ id }) => beganAt(id) < began)
+    const newer = found.filter(({ id }) => beganAt(id) >= began)
+    if (older.length > 0) await until(ask, userId, began - 1, older, on)
+    if (newer.length > 0) await each(ask, userId, newer, on)
   }
 
-  async function user (ask: Ask, userId: string, current?: RevocableToken): Promise<void> {
+  async function user (ask: Ask, userId: string, on: Occasion, current?: RevocableToken): Promise<void> {
     const at = revocations.next(userId)
     const entries = [revocation('user', userId, at)]
     const sessionId = current?.sessionId ?? null
@@ -145,30 +179,32 @@ export function createEnding (parts: EndingParts): Ending {
     if (isAhead) entries.push(revocation('session', sessionId))
     if (current?.sessionId === null) entries.push(tokenEntry(current.tokenId, current.expiresAt))
     await end(ask, isAhead ? [sessionId] : [], entries)
-    await endRows(ask, { kind: 'user', id: userId }, at, Infinity)
+    await endRows(ask, { kind: 'user', id: userId }, { at, before: Infinity, on })
   }
 
-  async function identity (ask: Ask, identityKey: string, before: number): Promise<void> {
+  async function identity (ask: Ask, identityKey: string, before: number, on: Occasion): Promise<void> {
     const now = revocations.next(null, identityKey)
     const at = Math.min(before, now)
     await end(ask, [], [revocation('identity', identityKey, at)])
-    await endRows(ask, { kind: 'identity', id: identityKey }, at, before < now ? before : Infinity)
+    const until = before < now ? before : Infinity
+    await endRows(ask, { kind: 'identity', id: identityKey }, { at, before: until, on })
   }
 
   // What has ended by an entry is refused already. A page of the rows ends before the caller is answered.
-  async function endRows (ask: Ask, owner: Owner, at: number, before: number): Promise<void> {
-    leaveBehind(owner, at)
-    await endKnown(ask, owner, at, before).catch(() => {})
+  async function endRows (ask: Ask, owner: Owner, bounds: Bounds): Promise<void> {
+    leaveBehind(owner, bounds.at)
+    await endKnown(ask, owner, bounds).catch(() => {})
     goOn()
   }
 
   // Where all of now have to end, that is those that the store knows, whatever the clock of their server: none began
   // later.
-  async function endKnown (ask: Ask, owner: Owner, at: number, before: number): Promise<void> {
+  async function endKnown (ask: Ask, owner: Owner, { at, before, on }: Bounds): Promise<void> {
     const listed = await ask(listOf(owner))
     const known = listed.filter(({ id }) => beganAt(id) <= before)
     const ahead = known.filter(({ id, userId, identityKey }) => !revocations.isEnded(id, userId, identityKey))
     if (known.length > 0) await end(ask, idsOf(known), ahead.map(({ id }) => revocation('session', id)))
+    tell(known, on)
     const waiting = behind[owner.kind]
     if (listed.length < chunk && waiting.get(owner.id) === at) waiting.delete(owner.id)
   }
@@ -177,13 +213,13 @@ export function createEnding (parts: EndingParts): Ending {
     return store => kind === 'user' ? store.list(issuer, id, chunk) : store.listByIdentity(issuer, id, chunk)
   }
 
-  async function providerSession (name: string, before: number): Promise<void> {
+  async function providerSession (name: string, before: number, on: Occasion): Promise<void> {
     for (let isMore = true; isMore;) {
       const ask = calls.open()
       const listed = await ask(store => store.listByProviderSession(issuer, name, page))
       const known = listed.filter(({ id }) => beganAt(id) <= before)
       for (const userId of new Set(known.map(({ userId }) => userId))) {
-        await each(ask, userId, idsOf(known.filter(session => session.userId === userId)))
+        await each(ask, userId, known.filter(session => session.userId === userId), on)
       }
       isMore = known.length === page
     }
@@ -197,7 +233,9 @@ export function createEnding (parts: EndingParts): Ending {
     const going = listed.filter(({ expiresAt }) => expiresAt > now)
     const oldest = going.slice(0, Math.max(0, going.length - perUser))
     const ids = idsOf([...expired, ...oldest]).slice(0, chunk)
-    if (ids.length > 0) await end(ask, ids, entriesOf(userId, oldest, going[oldest.length]))
+    if (ids.length === 0) return
+    await end(ask, ids, entriesOf(userId, oldest, going[oldest.length]))
+    tell(oldest, { cause: 'revoked' })
   }
 
   // One entry for all that are older than those that stay; of the same millisecond with them, one each.
@@ -209,10 +247,16 @@ export function createEnding (parts: EndingParts): Ending {
     return [...mark, ...ended.filter(session => !isOlder(session)).map(({ id }) => revocation('session', id))]
   }
 
-  async function token (ask: Ask, { id, tokenId, sessionId, expiresAt }: RevocableToken): Promise<void> {
+  async function token (
+    ask: Ask,
+    { id, tokenId, sessionId, expiresAt }: RevocableToken,
+    on: Occasion
+  ): Promise<void> {
     if (revocations.isTokenListed(tokenId)) return
-    if (sessionId !== null && counts.add(id, 1) > 10 * perUser) return await session(ask, sessionId)
+    if (sessionId !== null && counts.add(id, 1) > 10 * perUser) return await session(ask, sessionId, on)
     await end(ask, [], [tokenEntry(tokenId, expiresAt)])
+    const facts = { userId: id, ...(sessionId !== null && { sessionId }) }
+    events.publish({ type: 'token.revoked', ...facts }, on.request)
   }
 
   function leaveBehind ({ kind, id }: Owner, until: number): void {

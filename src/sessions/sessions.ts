@@ -3,7 +3,7 @@ import { errors } from '../errors.js'
 import { isTraced, traced, type Events } from '../events.js'
 import { createArrivals } from './arrivals.js'
 import { createSessionChain, type SessionChain } from './chain.js'
-import { createEnding, type RevocableToken } from './ending.js'
+import { createEnding, type Occasion, type RevocableToken } from './ending.js'
 import { counterOf, createRefreshTokens } from './refresh-token.js'
 import { createRevocationFeed } from './revocation-feed.js'
 import { createRevocations, type RevocableUser } from './revocations.js'
@@ -55,23 +55,24 @@ export interface Sessions extends SessionChain {
   seen (user: RevocableUser): void
   /** The user's sessions, the last used first. */
   list (userId: string, currentId: string | null): Promise<SessionEntry[]>
-  revokeSession (sessionId: string): Promise<void>
+  /** @param on `@default` the operator revokes it */
+  revokeSession (sessionId: string, on?: Occasion): Promise<void>
   /** All sessions of the user but `currentId`. */
-  revokeOthers (userId: string, currentId: string | null): Promise<void>
+  revokeOthers (userId: string, currentId: string | null, on?: Occasion): Promise<void>
   /** All sessions of the user, and all its access tokens up to now; `current` is that of who asks for it. */
-  revokeUser (userId: string, current?: RevocableToken): Promise<void>
+  revokeUser (userId: string, on?: Occasion, current?: RevocableToken): Promise<void>
   /**
    * All sessions that an identity of a provider began until `before`, and all access tokens that it has of then.
    * @param before milliseconds @default now
    * @throws errors.OptionInvalidError where the application's own store is older than that
    */
-  endIdentity (provider: string, subject: string, before?: number): Promise<void>
+  endIdentity (provider: string, subject: string, before?: number, on?: Occasion): Promise<void>
   /** All sessions that began until then in one session at the provider, by its `sid`. @throws as `endIdentity` */
-  endProviderSession (provider: string, sid: string, before?: number): Promise<void>
+  endProviderSession (provider: string, sid: string, before?: number, on?: Occasion): Promise<void>
   /** One access token. */
-  revokeToken (token: RevocableToken): Promise<void>
+  revokeToken (token: RevocableToken, on?: Occasion): Promise<void>
   /** RFC 7009: ends the session of a refresh token, of an old one too. @throws errors.RefreshInvalidError */
-  revokeRefreshToken (refreshToken: string): Promise<void>
+  revokeRefreshToken (refreshToken: string, on?: Occasion): Promise<void>
   /** All of `keys`, or none and false. `expiresAt` in milliseconds. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
   /** Keeps a value for `lifetime` milliseconds, on every server of the store. */
@@ -87,6 +88,9 @@ export interface Sessions extends SessionChain {
   /** Writes what waits, for two seconds at most, and gives up what is under way. */
   close (): Promise<void>
 }
+
+const byOperator: Occasion = { cause: 'revoked' }
+const byProvider: Occasion = { cause: 'provider' }
 
 /** Sessions beyond `perUser` that are looked at: those of logins at the same moment, and expired ones. */
 const overlap = 1000
@@ -117,10 +121,10 @@ export function createSessions (
   const tokens = createRefreshTokens(options.secrets, issuer)
   const revocations = createRevocations({ tokenLifetime, limit: revocationLimit, clock, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
-  const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations })
+  const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations, events })
   const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, events, heard })
   const chain =
-    createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, lifetimes, retryWindow })
+    createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, events, lifetimes, retryWindow })
   let upkeep: NodeJS.Timeout | undefined
 
   async function open (): Promise<void> {
@@ -187,19 +191,20 @@ export function createSessions (
     check,
     seen,
     list,
-    revokeSession: sessionId => ending.session(calls.open(), sessionId),
-    revokeOthers: (userId, currentId) => ending.others(calls.open(), userId, currentId),
-    revokeUser: (userId, current) => ending.user(calls.open(), userId, current),
-    async endIdentity (provider, subject, before = Infinity) {
+    revokeSession: (sessionId, on = byOperator) => ending.session(calls.open(), sessionId, on),
+    revokeOthers: (userId, currentId, on = byOperator) => ending.others(calls.open(), userId, currentId, on),
+    revokeUser: (userId, on = byOperator, current) => ending.user(calls.open(), userId, on, current),
+    async endIdentity (provider, subject, before = Infinity, on = byOperator) {
       requireOperations(store, ['listByIdentity'], 'ending the sessions of an identity')
-      await ending.identity(calls.open(), identityKeyOf(provider, subject), before)
+      await ending.identity(calls.open(), identityKeyOf(provider, subject), before, on)
     },
-    async endProviderSession (provider, sid, before = Infinity) {
+    async endProviderSession (provider, sid, before = Infinity, on = byProvider) {
       requireOperations(store, ['listByProviderSession'], 'ending the sessions of one at the provider')
-      await ending.providerSession(providerSessionOf(provider, sid), before)
+      await ending.providerSession(providerSessionOf(provider, sid), before, on)
     },
-    revokeToken: token => ending.token(calls.open(), token),
-    revokeRefreshToken: async refreshToken => await ending.session(calls.open(), tokens.read(refreshToken).sessionId),
+    revokeToken: (token, on = byOperator) => ending.token(calls.open(), token, on),
+    revokeRefreshToken: async (refreshToken, on = byOperator) =>
+      await ending.session(calls.open(), tokens.read(refreshToken).sessionId, on),
     spend: keys =>
       calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
     keep: (key, value, lifetime) =>

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
-  type AuthorizationCodes
+  serveLoginPage,
+  type AuthorizationCodes,
+  type LoginPage
 } from './authorization-codes.js'
-import { serveLoginPage, type LoginPage } from './login-page.js'
 import {
   graphError,
   isGraphErrorCode,

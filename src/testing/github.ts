@@ -2,9 +2,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
-  type CodeOptions
+  serveLoginPage,
+  type CodeOptions,
+  type LoginPage
 } from './authorization-codes.js'
-import { serveLoginPage, type LoginPage } from './login-page.js'
 import { basicCredentials, json, type Answer, type Call, type FaultSwitches, type Site } from './site.js'
 
 /** A person on GitHub. */
