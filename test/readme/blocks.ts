@@ -14,9 +14,9 @@ export interface Block {
 }
 
 /** The blocks of code by the heading that they stand under; the second below one heading is called `heading 2`. */
-export function readBlocks (): ReadonlyMap<string, Block> {
+export function readBlocks (page = readme): ReadonlyMap<string, Block> {
   const blocks = new Map<string, Block>()
-  const headings = [...readme.matchAll(/^(#+) (.*)$|^```(\w*)\n([^]*?)^```$/gm)]
+  const headings = [...page.matchAll(/^(#+) (.*)$|^```(\w*)\n([^]*?)^```$/gm)]
   let section = ''
   let heading = ''
   for (const [, depth, title, language, text] of headings) {
