@@ -26,11 +26,12 @@ export const rooms = {
   guards: [...open, 'permissions', 'tokens', 'sessions'],
   routes: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards'],
   azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
+  openapi: [...open, 'guards', 'routes'],
 
   // What the settings of each room are, is read in that room.
   'options/options': [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
   server: [...open, 'options/options', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'],
-  plugin: [...open, 'options/options', 'server', 'guards', 'routes'],
+  plugin: [...open, 'options/options', 'server', 'guards', 'routes', 'openapi'],
   index: [
     ...open, 'plugin', 'options/options', 'permissions', 'tokens', 'sessions', 'guards', 'routes', 'azure',
     'applications'
@@ -42,7 +43,7 @@ export const rooms = {
 }
 
 // The type of a running server is known to those whom the server makes.
-const typesOf = { routes: ['server'], azure: ['server'] }
+const typesOf = { routes: ['server'], azure: ['server'], openapi: ['server'] }
 
 // Rooms and single files that know nothing of the framework, types aside.
 const withoutFastify = [

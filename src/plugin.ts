@@ -5,6 +5,7 @@ import type { Auth } from './guards/decide.js'
 import type { Guards } from './guards/declaring.js'
 import { kAuth, readAuth, type kOwnRoute } from './guards/guards.js'
 import { addDefaultGuard, guardDeclaredRoutes, type RouteGuards } from './guards/route-guards.js'
+import { documentRoutes } from './openapi/document.js'
 import { resolveOptions, type TokenExchangeOptions } from './options/options.js'
 import { createAppApi, type TokenExchange } from './routes/app-api.js'
 import { mountRoutes } from './routes/own-scope.js'
@@ -34,6 +35,7 @@ const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   const options = await resolveOptions(given)
   const server = await createServer(app, options)
   decorate(app, server)
+  await documentRoutes(app, server)
   await mountRoutes(app, server)
 }
 

@@ -6,6 +6,7 @@ import type { Server } from '../server.js'
 import { accountRoutes } from './account.js'
 import type { Destinations } from './destinations.js'
 import { clientDirectedLogin } from './login.js'
+import { azureOperations, azureRefusals } from './operations.js'
 import { serviceDirectedLogin } from './redirect-login.js'
 import { noteErrorHandlers, refuseWith401, renderErrors, turnAway } from './refusals.js'
 
@@ -19,7 +20,9 @@ export function azureDialect (destinations: Destinations): Dialect {
     cors: dialectCors,
     turnAway,
     renderErrors,
-    routes: (scope, server) => registerRoutes(scope, server, destinations)
+    routes: (scope, server) => registerRoutes(scope, server, destinations),
+    operations: azureOperations,
+    refusals: azureRefusals
   }
 }
 

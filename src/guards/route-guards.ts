@@ -141,7 +141,7 @@ function defaultGuard (make: MakeGuard, { level, except }: DefaultLevel): prePar
 }
 
 /** By what was declared, never by the path of a request, which has many spellings. */
-function matcherOf (patterns: readonly string[]): (route: string | undefined) => boolean {
+export function matcherOf (patterns: readonly string[]): (route: string | undefined) => boolean {
   const exact = new Set(patterns)
   const roots = patterns.filter(pattern => pattern.endsWith('/*')).map(pattern => pattern.slice(0, -1))
   return route => route !== undefined && (exact.has(route) || roots.some(root => route.startsWith(root)))

@@ -4,6 +4,8 @@ import type { CredentialHeaders } from '../guards/credentials.js'
 import { turnAway, type TurnAway } from '../guards/guards.js'
 import type { Server } from '../server.js'
 import { loginRoute } from './login.js'
+import { refusals, type Refusals } from './operation.js'
+import { loginOperations, type Operations } from './operations.js'
 
 /** What differs between the clients that a server can talk to. */
 export interface Dialect {
@@ -16,6 +18,9 @@ export interface Dialect {
   renderErrors (scope: FastifyInstance, app: FastifyInstance): void
   /** Logins, and what else these clients ask for, in a scope that is fit for own routes. */
   routes (scope: FastifyInstance, server: Server): void | Promise<void>
+  /** These routes in an OpenAPI document, and errors there. */
+  operations (server: Server): Operations
+  readonly refusals: Refusals
 }
 
 /** The one of the contract: Fastify's errors, and `POST /login/:provider`. */
@@ -26,7 +31,9 @@ export const standardDialect: Dialect = {
   renderErrors: followErrorHandler,
   routes (scope, server) {
     if (server.options.providers.size > 0) loginRoute(scope, server)
-  }
+  },
+  operations: loginOperations,
+  refusals
 }
 
 /**

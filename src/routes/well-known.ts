@@ -16,8 +16,7 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
   })
   if (hasKeySet) scope.get('/.well-known/jwks.json', { config }, () => keySet)
   if (providers.size === 0) return
-  // RFC 8414, 3.1: the path of the issuer comes after.
-  const path = pathOf(issuer).replaceAll(':', '::')
+  const path = wellKnownPath(issuer)
   const metadata = metadataOf(scope.prefix, server, hasKeySet)
   scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () => metadata)
   if (clients.size === 0) return
@@ -29,6 +28,11 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
 /** The address of what RFC 9728 calls protected resource metadata. @param scopePrefix of the plugin's scope */
 export function resourceMetadataOf (issuer: string, scopePrefix: string): string {
   return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOf(issuer)}`
+}
+
+/** RFC 8414, 3.1: the path of the issuer comes after that of the document. As a router's pattern. */
+export function wellKnownPath (issuer: string): string {
+  return pathOf(issuer).replaceAll(':', '::')
 }
 
 function pathOf (issuer: string): string {
