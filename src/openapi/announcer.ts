@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { kOwnRoute } from '../guards/guards.js'
 
-/** A document in the making (OpenAPI, OpenAPI Object), as far as it is completed here. */
-export interface Document { paths?: unknown, security?: unknown, components?: unknown }
+/** A document in the making, as far as it is completed here: OpenAPI 3, or Swagger 2.0. */
+export interface Document { paths?: unknown, security?: unknown, components?: unknown, swagger?: unknown }
 
-/** What @fastify/swagger hands to `swaggerTransform`; there is no `openapiObject` where it makes Swagger 2.0. */
-interface Transformed { url: string, openapiObject?: Document }
+/** What @fastify/swagger hands to `swaggerTransform`: one document, by the name of its kind. */
+interface Transformed { url: string, openapiObject?: Document, swaggerObject?: Document }
 
 /** Has the document completed each time that it is made, when all operations are in it. */
 export type Announce = (complete: (document: Document) => void) => void
@@ -27,8 +27,9 @@ export async function announcer (app: FastifyInstance): Promise<Announce> {
     const schema: object = { hide: true }
     const config: object = {
       [kOwnRoute]: true,
-      swaggerTransform ({ url, openapiObject }: Transformed) {
-        if (openapiObject !== undefined) complete(openapiObject)
+      swaggerTransform ({ url, openapiObject, swaggerObject }: Transformed) {
+        const document = openapiObject ?? swaggerObject
+        if (document !== undefined) complete(document)
         return { url, schema }
       }
     }

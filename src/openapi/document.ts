@@ -8,7 +8,7 @@ import type { Operation } from '../routes/operation.js'
 import { operationsOf } from '../routes/operations.js'
 import type { Server } from '../server.js'
 import { announcer, type Document } from './announcer.js'
-import { completeOperations, noteName, type Note } from './notes.js'
+import { completeOperations, noteName, removeNotes, type Note } from './notes.js'
 import { createSecurity, type Security } from './security.js'
 
 /** A route, and the scope that it was declared in. */
@@ -30,6 +30,7 @@ export async function documentRoutes (app: FastifyInstance, server: Server): Pro
     const unseen = noteOfUnseen(security, server.options.defaultLevel)
     const schemes = security.schemesFor([...notes.values(), unseen('')].flatMap(({ security }) => security ?? []))
     announce(document => {
+      if (document.swagger !== undefined) return removeNotes(document)
       completeOperations(document, notes, unseen)
       addSchemes(document, schemes)
     })
@@ -40,7 +41,8 @@ export async function documentRoutes (app: FastifyInstance, server: Server): Pro
 /** A scheme of the application's own with the same name stays. */
 function addSchemes (document: Document, schemes: object): void {
   const { securitySchemes, ...others } = isObject(document.components) ? document.components : {}
-  document.components = { ...others, securitySchemes: { ...schemes, ...(isObject(securitySchemes) && securitySchemes) } }
+  const theirs = isObject(securitySchemes) ? securitySchemes : {}
+  document.components = { ...others, securitySchemes: { ...schemes, ...theirs } }
 }
 
 /** What is known of a route. */
@@ -57,7 +59,9 @@ function notesBy (security: Security, server: Server): NoteOf {
       return { security: security.requirementsOf(guardsOf(scope, route)), operation }
     }
     const guards = guardsOf(scope, route)
-    if (guards.length === 0 && defaultLevel !== null && !isLeftOut(route.url)) guards.push(defaultLevel)
+    // It asks whether a guard of `onRequest` has run.
+    const isFree = defaultLevel === null || isLeftOut(route.url) || guardsOf(scope, route, ['onRequest']).length > 0
+    if (!isFree) guards.push(defaultLevel)
     return { security: guards.length === 0 ? null : security.requirementsOf(guards), operation: null }
   }
 }
@@ -75,8 +79,12 @@ function noteOfUnseen (security: Security, defaultLevel: DefaultLevel | null): (
 /** Where hooks stand that may be guards. */
 const places = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 
-function guardsOf (scope: FastifyInstance, route: RouteOptions): Requirement[] {
-  const hooks = places.flatMap(place => [...hooksOf(scope, place), ...[route[place] ?? []].flat()])
+function guardsOf (
+  scope: FastifyInstance,
+  route: RouteOptions,
+  among: ReadonlyArray<(typeof places)[number]> = places
+): Requirement[] {
+  const hooks = among.flatMap(place => [...hooksOf(scope, place), ...[route[place] ?? []].flat()])
   return hooks.flatMap(hook => requirementOf(hook) ?? [])
 }
 
@@ -94,7 +102,8 @@ function leaveNotes (declared: readonly Declared[], noteOf: NoteOf): ReadonlyMap
   for (const one of declared) {
     const [name, note] = [randomUUID(), noteOf(one)]
     notes.set(name, note)
-    one.route.schema = { ...headOf(note.operation), ...one.route.schema, ...{ [noteName]: name } }
+    const written: object = { ...headOf(note.operation), ...one.route.schema, [noteName]: name }
+    one.route.schema = written
   }
   return notes
 }

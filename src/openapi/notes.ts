@@ -24,20 +24,31 @@ export function completeOperations (
   notes: ReadonlyMap<unknown, Note>,
   unseen: (path: string) => Note
 ): void {
+  for (const { path, operation, name } of operationsIn(document)) {
+    const note = name === undefined ? unseen(path) : notes.get(name)
+    // Another server of this application has left it, and takes it.
+    if (note !== undefined) complete(operation, note, document.security !== undefined)
+  }
+}
+
+/** Takes the notes out of a document that nothing else is done to. */
+export function removeNotes (document: Document): void {
+  for (const { operation } of operationsIn(document)) delete operation[noteName]
+}
+
+/** @yields each operation once, with the name of its note */
+function * operationsIn ({ paths }: Document): Generator<{ path: string, operation: Members, name: unknown }> {
   // One operation may stand for several methods.
-  const completed = new Set<unknown>()
-  for (const [path, item] of Object.entries(isObject(document.paths) ? document.paths : {})) {
-    const found: Members = isObject(item) ? item : {}
+  const found = new Set<unknown>()
+  for (const [path, item] of Object.entries(isObject(paths) ? paths : {})) {
+    const ofMethods: Members = isObject(item) ? item : {}
     // A HEAD may stand in the document by a copy of the route of its GET.
-    const ofGet = isObject(found.get) ? found.get[noteName] : undefined
+    const ofGet = isObject(ofMethods.get) ? ofMethods.get[noteName] : undefined
     for (const method of methods) {
-      const operation = found[method]
-      if (!isObject(operation) || completed.has(operation)) continue
-      completed.add(operation)
-      const name = operation[noteName] ?? (method === 'head' ? ofGet : undefined)
-      const note = name === undefined ? unseen(path) : notes.get(name)
-      // Another server of this application has left it, and takes it.
-      if (note !== undefined) complete(operation, note, document.security !== undefined)
+      const operation = ofMethods[method]
+      if (!isObject(operation) || found.has(operation)) continue
+      found.add(operation)
+      yield { path, operation, name: operation[noteName] ?? (method === 'head' ? ofGet : undefined) }
     }
   }
 }

@@ -147,6 +147,7 @@ t.test('the default level, with what it leaves out, of routes from before and af
   app.get('/docs/page', () => 'ok')
   app.get('/own', { onRequest: app.requireUser() }, () => 'ok')
   app.get('/everyone', { onRequest: app.requireLevel('everyone') }, () => 'ok')
+  app.get('/later', { preHandler: app.requireUser() }, () => 'ok')
   const document = await documentOf(app)
   const said = Object.keys(document.paths).map(path => [path, securityOf(document, path)?.join(' | ')])
   t.strictSame(said, [
@@ -157,7 +158,8 @@ t.test('the default level, with what it leaves out, of routes from before and af
     ['/health', undefined],
     ['/docs/page', undefined],
     ['/own', 'bearer'],
-    ['/everyone', undefined]
+    ['/everyone', undefined],
+    ['/later', 'bearer+applicationKey | bearer+masterKey']
   ])
 })
 
