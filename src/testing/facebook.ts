@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
-  serveLoginPage,
-  type AuthorizationCodes,
-  type LoginPage
+  type AuthorizationCodes
 } from './authorization-codes.js'
+import { serveLoginPage, type LoginPage } from './login-page.js'
 import {
   graphError,
   isGraphErrorCode,

@@ -2,10 +2,9 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
-  serveLoginPage,
-  type CodeOptions,
-  type LoginPage
+  type CodeOptions
 } from './authorization-codes.js'
+import { serveLoginPage, type LoginPage } from './login-page.js'
 import { basicCredentials, json, type Answer, type Call, type FaultSwitches, type Site } from './site.js'
 
 /** A person on GitHub. */

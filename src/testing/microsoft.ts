@@ -1,8 +1,12 @@
+import { randomBytes } from 'node:crypto'
+import { answerCode, createAuthorizationCodes, type CodeSubject } from './authorization-codes.js'
+import { serveLoginPage } from './login-page.js'
+import { subjectOf, type LocalLogin } from './openid-issuer.js'
 import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
 import { json, type FaultSwitches, type Site } from './site.js'
 
 /** Microsoft's identity platform: one authority, many tenants, keys that say whose tokens they may sign. */
-export interface LocalMicrosoft extends FaultSwitches {
+export interface LocalMicrosoft extends FaultSwitches, LocalLogin {
   /** For the `microsoft` provider. `tenants` holds the one that `idToken` speaks for by default. */
   readonly options: {
     readonly clientIds: string[]
@@ -40,6 +44,8 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
       issuer: issuerOf(
         tenant === 'common' || tenant === 'organizations' ? '{tenantid}' : tenant === 'consumers' ? consumers : tenant
       ),
+      authorization_endpoint: `${site.url}/${tenant}/oauth2/v2.0/authorize`,
+      token_endpoint: `${site.url}/${tenant}/oauth2/v2.0/token`,
       jwks_uri: `${site.url}/${tenant}/discovery/v2.0/keys`,
       response_types_supported: ['code', 'id_token', 'code id_token', 'id_token token'],
       subject_types_supported: ['pairwise'],
@@ -47,27 +53,44 @@ export function localMicrosoft (site: Site): LocalMicrosoft {
     })
   )
 
+  const idToken: LocalMicrosoft['idToken'] = async (claims = {}, header = {}, signedBy) => {
+    const now = site.clock.now()
+    const { tid } = { tid: tenantId, ...claims }
+    return await keys.sign({
+      iss: issuerOf(tid),
+      aud: clientIds[0],
+      sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
+      tid,
+      oid: '690222be-ff1a-4d56-abd1-7e4f7d38e474',
+      name: 'Test Person',
+      preferred_username: 'person@example.com',
+      ver: '2.0',
+      iat: now,
+      nbf: now,
+      exp: now + 3600,
+      ...claims
+    }, header, signedBy ?? (tid === consumers ? 'consumers' : 'organizations'))
+  }
+
   return {
     ...site.faults.switches,
     options: { clientIds, tenants: [tenantId], endpoints: { authority: site.url } },
-    rotate: keys.rotate,
-    async idToken (claims = {}, header = {}, signedBy) {
-      const now = site.clock.now()
-      const { tid } = { tid: tenantId, ...claims }
-      return await keys.sign({
-        iss: issuerOf(tid),
-        aud: clientIds[0],
-        sub: 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ',
-        tid,
-        oid: '690222be-ff1a-4d56-abd1-7e4f7d38e474',
-        name: 'Test Person',
-        preferred_username: 'person@example.com',
-        ver: '2.0',
-        iat: now,
-        nbf: now,
-        exp: now + 3600,
-        ...claims
-      }, header, signedBy ?? (tid === consumers ? 'consumers' : 'organizations'))
-    }
+    ...login(site, clientIds, idToken),
+    idToken,
+    rotate: keys.rotate
   }
+}
+
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
+function login (site: Site, clientIds: readonly string[], idToken: LocalMicrosoft['idToken']): LocalLogin {
+  const clientSecret = randomBytes(20).toString('hex')
+  const codes = createAuthorizationCodes<CodeSubject>(site.clock, clientIds[0] ?? '', 600)
+  const page = serveLoginPage<Readonly<Record<string, unknown>>>(
+    site,
+    /^\/[^/]+\/oauth2\/v2\.0\/authorize$/,
+    { clientIds, nobody: {}, silent: true },
+    (claims, request) => codes.issue(subjectOf(site, claims, request), request)
+  )
+  site.post(/^\/[^/]+\/oauth2\/v2\.0\/token$/, call => answerCode(call, codes, clientSecret, idToken))
+  return { clientSecret, page }
 }

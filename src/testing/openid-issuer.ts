@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto'
 import {
   answerCode,
   createAuthorizationCodes,
-  serveLoginPage,
-  type CodeSubject,
-  type LoginPage
+  type CodeSubject
 } from './authorization-codes.js'
+import { serveLoginPage, type LoginPage, type PageRequest } from './login-page.js'
 import { createKeyRing, type HeaderOverrides, type KeySlot, type RotateOptions } from './signing-keys.js'
 import { json, type FaultSwitches, type Site } from './site.js'
 
@@ -84,6 +83,12 @@ export function localGoogle (site: Site): LocalGoogle {
   return { ...issued, ...login(site, clientIds, issued.idToken), options: { clientIds, endpoints } }
 }
 
+/** Whoever is signed in, and when that was, where the request asks (OpenID Connect Core, 3.1.2.1). */
+export function subjectOf (site: Site, claims: Readonly<Record<string, unknown>>, request: PageRequest): CodeSubject {
+  const { clientId, nonce, asksForAge } = request
+  return { claims: { ...(asksForAge && { auth_time: site.clock.now() }), ...claims }, clientId, nonce }
+}
+
 // OpenID Connect Core, 3.1; with a redirect the first client's secret is asked for, or none (a public client).
 function login (
   site: Site,
@@ -93,9 +98,9 @@ function login (
 ): LocalLogin {
   const clientSecret = randomBytes(20).toString('hex')
   const codes = createAuthorizationCodes<CodeSubject>(site.clock, clientIds[0] ?? '', 60)
-  const rules = { clientIds, nobody: {}, ...(iss !== undefined && { iss }) }
+  const rules = { clientIds, nobody: {}, silent: true, ...(iss !== undefined && { iss }) }
   const page = serveLoginPage<Readonly<Record<string, unknown>>>(site, /^\/authorize$/, rules, (claims, request) =>
-    codes.issue({ claims, clientId: request.clientId, nonce: request.nonce }, request)
+    codes.issue(subjectOf(site, claims, request), request)
   )
   site.post(/^\/token$/, call =>
     answerCode(call, codes, clientSecret, claims => idToken({ azp: claims.aud, ...claims }))
