@@ -1,6 +1,7 @@
 import { PGlite } from '@electric-sql/pglite'
 import type { Identity, Permissions, UserLevel } from 'fastify-token-exchange'
 import pg from 'pg'
+import { people, providerNames } from './people.js'
 
 /** What the application asks of its database: PostgreSQL, or PGlite, which is PostgreSQL in this process. */
 export interface Database {
@@ -9,9 +10,6 @@ export interface Database {
   connect? (): Promise<unknown>
   close (): Promise<void>
 }
-
-/** Whom the seed makes an administrator: her id at Facebook. */
-export const administrator = { provider: 'facebook', subject: '10158000000000007', name: 'Ada' }
 
 const schema = [
   `CREATE TABLE IF NOT EXISTS users (
@@ -22,6 +20,7 @@ const schema = [
     level    text NOT NULL DEFAULT 'authenticated' CHECK (level IN ('authenticated', 'admin')),
     UNIQUE (provider, subject)
   )`,
+  'ALTER TABLE users ADD COLUMN IF NOT EXISTS blocked boolean NOT NULL DEFAULT false',
   `CREATE TABLE IF NOT EXISTS user_permissions (
     user_id    bigint NOT NULL REFERENCES users ON DELETE CASCADE,
     permission text NOT NULL,
@@ -30,9 +29,10 @@ const schema = [
 ]
 
 // One statement each: a user is never without the permissions that come with it, however many logins run at once.
-const insertAdministrator = `
+const insertSeed = `
   WITH seeded AS (
-    INSERT INTO users (provider, subject, name, level) VALUES ($1, $2, $3, 'admin') ON CONFLICT DO NOTHING RETURNING id
+    INSERT INTO users (provider, subject, name, level, blocked) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING RETURNING id
   )
   INSERT INTO user_permissions
   SELECT id, permission FROM seeded, unnest(ARRAY['todo:read', 'todo:write']) AS permission`
@@ -46,13 +46,18 @@ const insertAtFirstLogin = `
 const selectPermissions = `
   SELECT level,
     ARRAY(SELECT permission FROM user_permissions WHERE user_id = users.id ORDER BY permission) AS permissions
-  FROM users WHERE provider = $1 AND subject = $2`
+  FROM users WHERE provider = $1 AND subject = $2 AND NOT blocked`
 
 /** Opens PostgreSQL where there is a URL, else PGlite in a directory or, without one, in memory. */
 export async function openDatabase (url: string | undefined, directory: string | undefined): Promise<Database> {
   const database: Database = url === undefined ? new PGlite(directory) : connect(url)
   for (const statement of schema) await database.query(statement)
-  await database.query(insertAdministrator, Object.values(administrator))
+  for (const { name, seed, subjects } of Object.values(people)) {
+    if (seed === null) continue
+    for (const provider of providerNames) {
+      await database.query(insertSeed, [provider, subjects[provider], name, seed.level, seed.blocked])
+    }
+  }
   return database
 }
 
@@ -68,7 +73,7 @@ function connect (connectionString: string): Database {
   }
 }
 
-/** The permission lookup: what the database says of this identity, which it registers at its first login. */
+/** The permission lookup: what the database says of this identity, whom it registers at the first login. */
 export async function permissionsOf (
   database: Database,
   { provider, subject, name }: Identity

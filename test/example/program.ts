@@ -14,6 +14,8 @@ export interface Program {
   ended (): Promise<number | null>
   /** Asks it to end as an operator would, SIGTERM. */
   stop (): Promise<number | null>
+  /** Asks it to end as somebody at a terminal would, SIGINT. */
+  interrupt (): Promise<number | null>
   /** Ends it and all that it started. */
   kill (): void
 }
@@ -50,14 +52,17 @@ export function run (command: string, env: Record<string, string> = {}, cwd = ro
     return child.exitCode
   }
 
+  async function endBy (signal: 'SIGTERM' | 'SIGINT'): Promise<number | null> {
+    child.kill(signal)
+    return await ended()
+  }
+
   return {
     output: () => printed,
     until,
     ended,
-    async stop () {
-      child.kill('SIGTERM')
-      return await ended()
-    },
+    stop: () => endBy('SIGTERM'),
+    interrupt: () => endBy('SIGINT'),
     kill () {
       if (child.pid === undefined) return
       try {

@@ -8,7 +8,7 @@ import { postgresMissing, redisMissing, startPostgres, startRedis } from '../ses
 import { run } from './program.js'
 import { curlMissing, paste } from './shell.js'
 
-const { scripts: { start } } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+const { scripts } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
 
 const everyone = '200 Hello, everyone'
 const missing = '401 AUTH_ERR_CREDENTIAL_MISSING'
@@ -16,17 +16,17 @@ const application = '200 Hello, application example'
 const user = '200 Hello, user facebook:10158000000000008'
 const invalid = '401 AUTH_ERR_TOKEN_INVALID'
 
-/** What the groups of printed lines show, by their title. */
-const expected: ReadonlyArray<[string, string[]]> = [
+/** What the groups of printed lines show, by their title. @param forbidden what a known user is told who may not */
+const expectedWith = (forbidden: 401 | 403): ReadonlyArray<[string, string[]]> => [
   ['Log in with a Facebook token', ['200 facebook:10158000000000008 authenticated todo:read']],
   ['A token that Facebook gave to another app', ['401 AUTH_ERR_GRANT_REJECTED']],
   ['Without a credential', [everyone, missing, missing, missing]],
   ['With the application key', [everyone, application, missing, missing]],
   ['Keep the access token of the user and that of an administrator', ['', '']],
-  ['With the token of the user', [everyone, missing, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']],
+  ['With the token of the user', [everyone, missing, user, `${forbidden} AUTH_ERR_LEVEL_INSUFFICIENT`]],
   [
     'With the application key and the token of the user',
-    [everyone, application, user, '401 AUTH_ERR_LEVEL_INSUFFICIENT']
+    [everyone, application, user, `${forbidden} AUTH_ERR_LEVEL_INSUFFICIENT`]
   ],
   [
     'With the token of an administrator',
@@ -62,8 +62,40 @@ const expected: ReadonlyArray<[string, string[]]> = [
   ]
 ]
 
-t.test('npm start prints commands, and each of them answers as it says', { skip: curlMissing }, async t => {
+t.test('npm start prints one address, which answers as the documentation says, and ends when asked to', async t => {
+  const program = run(scripts.start, { PORT: '0' })
+  t.teardown(() => program.kill())
+  const [, url = ''] = await program.until(/^Open (http:\/\/127\.0\.0\.1:\d+)\n.*\n/)
+  t.equal(program.output().match(/http:/g)?.length, 1, 'one address')
+  const metadata = await answerOf(`${url}/.well-known/oauth-authorization-server`)
+  t.match(metadata.body, { issuer: url, authorization_endpoint: `${url}/authorize` }, 'host and issuer agree')
+  t.match(await answerOf(`${url}/api/auth`), { status: 401, body: { code: 'AUTH_ERR_CREDENTIAL_MISSING' } })
+
+  const taken = run(scripts.start, { PORT: new URL(url).port })
+  t.teardown(() => taken.kill())
+  t.equal(await taken.ended(), 1)
+  t.match(taken.output(), /^Port \d+ is taken by another program: .* PORT=\d+\.\n$/, 'one sentence, with the remedy')
+  t.equal(await program.interrupt(), 0, 'Ctrl-C ends it in order')
+})
+
+for (const [name, value, sentence] of [
+  ['PORT', 'http', /^PORT is "http": .*\n$/],
+  ['HOST', 'nowhere.invalid', /^HOST is "nowhere.invalid", .*\n$/]
+] as const) {
+  t.test(`${name}=${value} is refused in one sentence`, async t => {
+    const program = run(scripts.start, { PORT: '0', [name]: value })
+    t.teardown(() => program.kill())
+    t.equal(await program.ended(), 1)
+    t.match(program.output(), sentence)
+  })
+}
+
+t.test('npm start -- --curl prints commands, and each answers as it says', { skip: curlMissing }, async t => {
   await walk(t, { in: 'memory' })
+})
+
+t.test('npm run example:azure prints them too; a known user is told 401', { skip: curlMissing }, async t => {
+  await walk(t, { in: 'memory', command: scripts['example:azure'], forbidden: 401 })
 })
 
 t.test('on PostgreSQL the same commands answer the same', { skip: curlMissing || postgresMissing }, async t => {
@@ -74,12 +106,14 @@ t.test('on PostgreSQL the same commands answer the same', { skip: curlMissing ||
   t.teardown(() => client.end())
   await walk(t, { in: 'PostgreSQL', env: { DATABASE_URL: url } })
 
-  const { rows } = await client.query("SELECT subject, level FROM users WHERE provider = 'facebook' ORDER BY subject")
+  const users = "SELECT subject, level, blocked FROM users WHERE provider = 'facebook' ORDER BY subject"
+  const { rows } = await client.query(users)
   t.strictSame(
     rows,
     [
-      { subject: '10158000000000007', level: 'admin' },
-      { subject: '10158000000000008', level: 'authenticated' }
+      { subject: '10158000000000007', level: 'admin', blocked: false },
+      { subject: '10158000000000008', level: 'authenticated', blocked: false },
+      { subject: '10158000000000009', level: 'authenticated', blocked: true }
     ],
     'users are kept in it'
   )
@@ -96,8 +130,14 @@ t.test('with Redis, sessions are kept in it', { skip: curlMissing || redisMissin
   t.equal(await client.xlen('token-exchange:{revocations}'), 1, 'the logout')
 })
 
-async function walk (t: Test, { in: place, env = {} }: { in: string, env?: Record<string, string> }): Promise<void> {
-  const program = run(start, { PORT: '0', ...env })
+interface Walk { in: string, env?: Record<string, string>, command?: string, forbidden?: 401 | 403 }
+
+async function walk (
+  t: Test,
+  { in: place, env = {}, command = `${scripts.start} --curl`, forbidden = 403 }: Walk
+): Promise<void> {
+  const expected = expectedWith(forbidden)
+  const program = run(command, { PORT: '0', ...env })
   t.teardown(() => program.kill())
   await program.until(/^curl .*\/login\/introspection .*\n/m)
   t.match(program.output(), `keeps sessions in ${place}.`)
@@ -133,6 +173,11 @@ function brief (printed: string): string {
   return user === undefined
     ? `${status} ${errorCode ?? message}`
     : `${status} ${user.userId} ${user.level} ${user.permissions}`
+}
+
+async function answerOf (url: string): Promise<{ status: number, body: unknown }> {
+  const answer = await fetch(url)
+  return { status: answer.status, body: await answer.json() }
 }
 
 // A server that has just been made accepts connections before it accepts logins.

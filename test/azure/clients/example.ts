@@ -15,7 +15,7 @@ export interface Example {
 
 export async function startExample (origins: string[]): Promise<Example> {
   const port = await freePort()
-  const program = run('tsx --tsconfig example/tsconfig.json example/server.ts', {
+  const program = run('tsx --tsconfig example/tsconfig.json example/azure.ts', {
     PORT: String(port),
     HOST: 'localhost',
     ORIGINS: origins.join(' ')
