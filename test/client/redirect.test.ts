@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { createClient, memoryStorage, type Client } from '../../src/client/index.js'
+import { define } from './globals.js'
 import { appUri, clientServer } from './server.js'
 
 const server = await clientServer(t)
@@ -59,14 +60,7 @@ function browser (t: Test, gone: string[]): Map<string, string> {
       removeItem: (name: string) => items.delete(name)
     }
   }
-  for (const [name, value] of Object.entries(globals)) {
-    const before = Object.getOwnPropertyDescriptor(globalThis, name)
-    Object.defineProperty(globalThis, name, { value, configurable: true })
-    t.teardown(() => {
-      if (before === undefined) Reflect.deleteProperty(globalThis, name)
-      else Object.defineProperty(globalThis, name, before)
-    })
-  }
+  define(t, globals)
   return items
 }
 

@@ -1,6 +1,7 @@
 import { mock } from 'node:test'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { memoryStorage, type ClientStorage } from '../../src/client/index.js'
+import { define } from './globals.js'
 import { logIn, openClient, type LoggedIn } from './logged-in.js'
 import { clientServer, withoutExpiry, type ClientServer } from './server.js'
 
@@ -8,16 +9,6 @@ const expired = 3606_000
 
 t.beforeEach(() => { mock.timers.enable({ apis: ['Date'], now: Date.now() }) })
 t.afterEach(() => { mock.timers.reset() })
-
-/** A global of browsers, for one test. */
-function define (t: Test, name: string, value: unknown): void {
-  const before = Object.getOwnPropertyDescriptor(globalThis, name)
-  Object.defineProperty(globalThis, name, { value, configurable: true })
-  t.teardown(() => {
-    if (before === undefined) Reflect.deleteProperty(globalThis, name)
-    else Object.defineProperty(globalThis, name, before)
-  })
-}
 
 /** Web Locks: the exclusive ones, by their name. */
 function webLocks () {
@@ -45,7 +36,7 @@ async function twoTabs (server: ClientServer): Promise<[Tab, Tab]> {
 }
 
 t.test('with Web Locks two tabs refresh once', async t => {
-  define(t, 'navigator', { locks: webLocks() })
+  define(t, { navigator: { locks: webLocks() } })
   const server = await clientServer(t)
   const tabs = await twoTabs(server)
   mock.timers.tick(expired)
@@ -135,8 +126,10 @@ t.test('what was meant for one user is not repeated for another', async t => {
 
 t.test('the storage event of a browser is heard', async t => {
   const heard: ((event: { key: string | null }) => void)[] = []
-  define(t, 'addEventListener', (type: string, listener: (event: { key: string | null }) => void) => {
-    if (type === 'storage') heard.push(listener)
+  define(t, {
+    addEventListener (type: string, listener: (event: { key: string | null }) => void) {
+      if (type === 'storage') heard.push(listener)
+    }
   })
   const names: string[] = []
   const storage = memoryStorage()
