@@ -1,6 +1,6 @@
 import { ClientError, clientError } from './client-error.js'
 import type { Login } from './kept-login.js'
-import type { Proofs } from './proofs.js'
+import type { Proofs } from './own-proofs.js'
 
 /** `fetch`, as every runtime has it. */
 export type Fetch = typeof globalThis.fetch

@@ -1,4 +1,4 @@
-import { platform } from './platform.js'
+import { platform, type Locks } from './platform.js'
 import type { ClientStorage } from './storage.js'
 
 /** The user as the server says at a login. */
@@ -77,7 +77,7 @@ export function keepLogin (name: string, storage: ClientStorage, isShared: boole
     alone (work) {
       const { locks } = isShared ? platform.navigator ?? {} : {}
       const whole = async () => await work(await read())
-      return inTurn(() => locks === undefined ? whole() : locks.request(name, whole))
+      return inTurn(() => locks === undefined ? whole() : holding(locks, name, whole))
     },
     async keep (login) {
       if (login === null) await storage.remove(name)
@@ -91,7 +91,20 @@ export function keepLogin (name: string, storage: ClientStorage, isShared: boole
   }
 }
 
-/** Until the access token expires, by this device's clock. */
+/** Milliseconds until what one process of a browser has put into `localStorage` stands there for all. */
+const spreading = 100
+
+/** Answers at once, and lets go when others can see what it has stored. */
+function holding<Result> (locks: Locks, name: string, work: () => Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    locks.request(name, async () => {
+      await work().then(resolve, reject)
+      await new Promise(resolve => setTimeout(resolve, spreading))
+    }).catch(reject)
+  })
+}
+
+/** Seconds until the access token expires, by this device's clock. */
 export function secondsLeft ({ at, expires_in: lifetime }: Login): number {
   return lifetime - (Date.now() - at) / 1000
 }

@@ -1,4 +1,4 @@
-import type { ProofKeys } from './proof-keys.js'
+import type { ProofKeys } from './own-key.js'
 import type { WebStorage } from './storage.js'
 
 /** What a browser has beyond what every runtime has. It is read when it is needed: any of it may be missing. */

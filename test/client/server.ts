@@ -1,6 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenExchangeOptions } from '../../src/index.js'
 import type { Fetch } from '../../src/client/index.js'
@@ -25,7 +24,7 @@ export interface ClientServer {
   headersOf (path: string): IncomingHttpHeaders
   /** What is wrong with a path from now on; null for nothing. */
   break (path: string, fault: Fault | null): void
-  /** How many requests for a path there were. */
+  /** How many requests for a path there were, preflights aside. */
   count (path: string): number
 }
 
@@ -94,7 +93,7 @@ export async function clientServer (
       if (fault === null) faults.delete(path)
       else faults.set(path, fault)
     },
-    count: path => calls.filter(call => call.split(' ')[1] === path).length
+    count: path => calls.filter(call => call.includes(` ${path} `) && !call.startsWith('OPTIONS')).length
   }
 }
 
@@ -104,7 +103,12 @@ export async function stranger (t: Closing): Promise<string> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => { server.close(); server.closeAllConnections() })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return `http://127.0.0.1:${portOf(server)}`
+}
+
+export function portOf (server: Server): number {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** A `fetch` for a client that believes its access tokens to be good for a year. */

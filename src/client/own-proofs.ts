@@ -1,5 +1,5 @@
 import { base64url, bytesOf, random, sha256 } from './encoding.js'
-import { proofKeys, type ProofKeys } from './proof-keys.js'
+import { proofKeys, type ProofKeys } from './own-key.js'
 
 /** Proofs of possession (RFC 9449), each for one request. */
 export interface Proofs {
