@@ -116,7 +116,7 @@ function bytesOf (text: string, { user }: UserAuth): number {
   if (user.acr !== null) bytes += bytesOfText(user.acr)
   for (const method of user.amr) bytes += 8 + bytesOfText(method)
   for (const name of user.permissions) bytes += 8 + bytesOfText(name)
-  for (const name in user.claims) bytes += 96 + name.length + bytesOfValue(user.claims[name])
+  for (const name in user.claims) bytes += 96 + name.length + bytesOfValue(Reflect.get(user.claims, name))
   return bytes
 }
 
