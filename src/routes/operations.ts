@@ -7,9 +7,9 @@ import {
 import { wellKnownPath } from './well-known.js'
 
 const {
-  AccessDeniedError, CredentialMissingError, GrantRejectedError, LookupFailedError, OverloadedError,
-  ProviderUnavailableError, ProviderUnknownError, RequestInvalidError, StoreUnavailableError, TokenExpiredError,
-  TokenInvalidError, TokenRevokedError
+  AccessDeniedError, CredentialMissingError, GrantRejectedError, LinkRequiredError, LookupFailedError,
+  OverloadedError, ProviderUnavailableError, ProviderUnknownError, RequestInvalidError, StoreUnavailableError,
+  TokenExpiredError, TokenInvalidError, TokenRevokedError
 } = errors
 
 /** How a guard for users refuses, and a store fails. */
@@ -21,7 +21,8 @@ export const userErrors = [
 /** How a login fails: by the client, the provider, the application, or an outage. */
 export const loginErrors = [
   RequestInvalidError, GrantRejectedError, TokenInvalidError, TokenExpiredError, TokenRevokedError, AccessDeniedError,
-  ProviderUnknownError, ProviderUnavailableError, LookupFailedError, OverloadedError, StoreUnavailableError
+  LinkRequiredError, ProviderUnknownError, ProviderUnavailableError, LookupFailedError, OverloadedError,
+  StoreUnavailableError
 ] as const
 
 const tokenMembers = {

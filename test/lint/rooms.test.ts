@@ -62,6 +62,8 @@ const forbidden: readonly Row[] = [
   ['src/server.ts', "import { tokenExchange } from './plugin.js'"],
   ['src/server.ts', "import { google } from './providers/index.js'"],
   ['src/plugin.ts', "import { tokenExchange } from './index.js'"],
+  ['src/openapi/document.ts', "import { createServer } from '../server.js'"],
+  ['src/guards/guards.ts', "import { createSecurity } from '../openapi/security.js'"],
   ['src/index.ts', "export { google } from './providers/index.js'"],
   ['src/testing/site.ts', "import { createGuards } from '../guards/guards.js'"],
   ['src/client/client.ts', "import { codes } from '../errors.js'"],

@@ -69,7 +69,7 @@ t.test('a login in the document: the grants of the providers, the codes of its e
   })
   const codes: Array<[number, string]> = [
     [400, 'REQUEST_INVALID'], [401, 'GRANT_REJECTED'], [403, 'ACCESS_DENIED'], [404, 'PROVIDER_UNKNOWN'],
-    [503, 'PROVIDER_UNAVAILABLE'], [503, 'LOOKUP_FAILED'], [503, 'OVERLOADED']
+    [409, 'LINK_REQUIRED'], [503, 'PROVIDER_UNAVAILABLE'], [503, 'LOOKUP_FAILED'], [503, 'OVERLOADED']
   ]
   for (const [status, code] of codes) t.match(JSON.stringify(login?.responses[status]), `"AUTH_ERR_${code}"`)
   t.equal(login && 'security' in login, false)
