@@ -19,21 +19,24 @@ export const rooms = {
   providers: [...open, 'http'],
   applications: [...open, 'http'],
 
+  dpop: open,
   permissions: open,
   tokens: [...open, 'permissions'],
   sessions: [...open, 'permissions', 'tokens'],
-  login: [...open, 'permissions', 'tokens', 'sessions'],
-  guards: [...open, 'permissions', 'tokens', 'sessions'],
-  routes: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards'],
+  login: [...open, 'dpop', 'permissions', 'tokens', 'sessions'],
+  guards: [...open, 'dpop', 'permissions', 'tokens', 'sessions'],
+  routes: [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards'],
   azure: [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes'],
   openapi: [...open, 'guards', 'routes'],
 
   // What the settings of each room are, is read in that room.
-  'options/options': [...open, 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
-  server: [...open, 'options/options', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'],
+  'options/options': [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
+  server: [
+    ...open, 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'
+  ],
   plugin: [...open, 'options/options', 'server', 'guards', 'routes', 'openapi'],
   index: [
-    ...open, 'plugin', 'options/options', 'permissions', 'tokens', 'sessions', 'guards', 'routes', 'azure',
+    ...open, 'plugin', 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'guards', 'routes', 'azure',
     'applications'
   ],
 
@@ -47,7 +50,7 @@ const typesOf = { routes: ['server'], azure: ['server'], openapi: ['server'] }
 
 // Rooms and single files that know nothing of the framework, types aside.
 const withoutFastify = [
-  ...words, 'options', 'http', 'providers', 'permissions', 'applications', 'client', 'telemetry',
+  ...words, 'options', 'http', 'providers', 'permissions', 'dpop', 'applications', 'client', 'telemetry',
   'tokens/claims', 'guards/decide', 'sessions/refresh-token', 'login/redirect-flow'
 ]
 const fastify = /^(fastify|fastify-plugin|@fastify\/.*)$/

@@ -70,6 +70,7 @@ export const errors = {
     401,
     'This route asks for a login that is more recent, or of another kind'
   ),
+  DpopInvalidError: declare('AUTH_ERR_DPOP_INVALID', 401, 'The proof of possession (DPoP) is invalid or missing'),
   RefreshInvalidError: declare('AUTH_ERR_REFRESH_INVALID', 400, 'The refresh token is invalid'),
   RefreshReusedError: declare(
     'AUTH_ERR_REFRESH_REUSED',
