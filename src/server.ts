@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import { azureDialect } from './azure/dialect.js'
 import { createDeadlines } from './deadline.js'
+import type { ProofNonces } from './dpop/proof-nonces.js'
+import { createProofs, type Proofs } from './dpop/proofs.js'
 import { errors } from './errors.js'
 import { createEvents, type Events } from './events.js'
 import { createAccessDecisions } from './guards/access.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
-import { registerCors } from './guards/cors.js'
+import { corsHeaders, registerCors } from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
 import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
@@ -14,6 +16,7 @@ import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from '.
 import { createProviders, type ExchangeProvider } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createLoginEvents, type LoginEvents } from './login/login-events.js'
+import { createPossession, type Possession } from './login/possession.js'
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
@@ -41,6 +44,9 @@ export interface Server {
   /** Null where logins start no session. */
   readonly sessions: Sessions | null
   readonly singleUse: SingleUse
+  /** Null where `dpop` is off. */
+  readonly proofs: Proofs | null
+  readonly possession: Possession
   readonly events: Events
   readonly loginEvents: LoginEvents
   readonly providers: ReadonlyMap<string, ExchangeProvider>
@@ -76,10 +82,10 @@ function requireRateLimit (app: FastifyInstance): void {
 
 /** Builds all parts, from the keys outwards, and ties them to the life of the application. */
 export async function createServer (app: FastifyInstance, options: ResolvedOptions): Promise<Server> {
-  const { azureMobileServices, headers, keys, rateLimit } = options
+  const { azureMobileServices, keys, rateLimit } = options
   if (rateLimit !== null) requireRateLimit(app)
   const dialect = azureMobileServices === null ? standardDialect : azureDialect(azureMobileServices)
-  if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, headers))
+  if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, corsHeaders(options)))
   dialect.prepare(app)
 
   const events = createEvents(options.onEvent, app.log)
@@ -92,17 +98,33 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   const issue = createIssuer(signatures, rules)
   const sessions = await openSessions(app, options, events)
 
+  const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
+  const proofs = options.dpop === null
+    ? null
+    : createProofs({ options: options.dpop, issuer: options.issuer, material })
+  if (proofs !== null && proofs.nonces !== null && proofs.asksGuardedForNonce) offerNonces(app, proofs.nonces)
+  const possession = createPossession(proofs, options.dpop?.required ?? false)
   const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
   const kinds = credentialKinds(options, resourceMetadata)
   const verify = createVerifier(signatures, rules)
-  const authenticator = createAuthenticator({ kinds, verify, sessions, tolerance, cacheBytes: options.tokenCache })
+  const authenticator = createAuthenticator({
+    kinds,
+    verify,
+    proofs: options.dpop?.mode === 'all' ? proofs : null,
+    sessions,
+    tolerance,
+    cacheBytes: options.tokenCache
+  })
   const access = createAccessDecisions(options.lookupTimeout, deadlines)
   const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway: dialect.turnAway, access })
 
-  const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
   const providers = createProviders(options, deadlines, events)
-  const tools = { lookup: createLookup(options.permissions, options.lookupTimeout, deadlines), mint: createMint(issue) }
+  const tools = {
+    lookup: createLookup(options.permissions, options.lookupTimeout, deadlines),
+    mint: createMint(issue, options.dpop?.mode === 'all'),
+    possession
+  }
   return Object.freeze({
     options,
     material,
@@ -115,14 +137,24 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     issue,
     sessions,
     singleUse,
+    proofs,
+    possession,
     codes: createCodes(options, material, sessions),
     exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
     refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
     renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
     dialect,
-    challenge: kinds.token.challenge(errors.CredentialMissingError.code) ?? 'Bearer',
+    challenge: kinds.token.bareChallenge,
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed
+  })
+}
+
+/** RFC 9449, 8.2: whoever proves something is told the newest nonce, so that the next proof need not come twice. */
+function offerNonces (app: FastifyInstance, nonces: ProofNonces): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.headers.dpop !== undefined) reply.header('dpop-nonce', nonces.current())
+    done()
   })
 }
 

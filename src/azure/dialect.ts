@@ -1,6 +1,6 @@
 import type { FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
-import type { CorsOptions, CorsPolicy } from '../guards/cors.js'
+import type { CorsHeaders, CorsOptions, CorsPolicy } from '../guards/cors.js'
 import type { Dialect } from '../routes/standard-dialect.js'
 import type { Server } from '../server.js'
 import { accountRoutes } from './account.js'
@@ -51,7 +51,9 @@ function acceptTrailingSlash (
  * Cross-origin answers as the original's: `OPTIONS` is answered to anybody, whatever headers are asked for are
  * allowed; what an answer may show is said to the listed origins only.
  */
-function dialectCors ({ origins }: CorsOptions): CorsPolicy {
+function dialectCors ({ origins }: CorsOptions, { exposed }: CorsHeaders): CorsPolicy {
+  // The original's first.
+  const exposedHeaders = [...new Set(['Link', 'ETag', 'Location', ...exposed])]
   return {
     delegator (request, callback) {
       const { origin } = request.headers
@@ -61,7 +63,6 @@ function dialectCors ({ origins }: CorsOptions): CorsPolicy {
   }
 }
 
-const exposedHeaders = ['Link', 'ETag', 'Location', 'WWW-Authenticate', 'Retry-After']
 const common: FastifyCorsOptions = {
   methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
   maxAge: 300,

@@ -1,4 +1,5 @@
-import { integer, isObject, list, oneOf, open, type Reader } from '../options/values.js'
+import { integer, list, oneOf, open, type Reader } from '../options/values.js'
+import { isObject } from '../strict-json.js'
 
 /** What proofs may be signed with (RFC 9449, 4.2; RFC 9864, 2.2 names EdDSA with the curve anew). */
 export type ProofAlgorithm = 'ES256' | 'EdDSA' | 'Ed25519' | 'RS256'

@@ -58,6 +58,8 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
   const seen = replays ?? createReplayMemory((maxAge + tolerance + 1) * 1000)
   const nonces = whoAsks === null ? null : createProofNonces(material)
 
+  const ofRequest = new WeakMap<ProofTarget, string>()
+
   function keyOf (proof: string, target: ProofTarget): string {
     return verified(proof, target, null, nonces)
   }
@@ -76,9 +78,12 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
     const key = keys.read(header)
     if (binding !== null && key.jkt !== binding.jkt) throw new ProofRefused('the key', 'invalid_token')
     const jti = checkClaims(payload, target, binding, asked)
-    if (seen.has(key.jkt, jti)) throw refused('jti: it was used before')
+    const isKnown = seen.has(key.jkt, jti)
+    // A login with an access token at hand: one proof is for both.
+    if (isKnown && ofRequest.get(target) !== proof) throw refused('jti: it was used before')
     if (!key.signed(Buffer.from(signed, 'latin1'), bytesOf(signature))) throw refused('signature')
-    seen.add(key.jkt, jti)
+    if (!isKnown) seen.add(key.jkt, jti)
+    ofRequest.set(target, proof)
     keys.remember(header, key)
     return key.jkt
   }

@@ -1,82 +1,44 @@
 import type { FastifyRequest } from 'fastify'
-import { errors } from '../errors.js'
+import type { Proofs } from '../dpop/proofs.js'
 import type { User } from '../permissions/user.js'
-import type { Sessions } from '../sessions/sessions.js'
-import type { Verifier } from '../tokens/verifier.js'
+import { bearers, type CallerParts } from './bearers.js'
 import { createHeaderReader, type CredentialKinds, type Presented } from './credentials.js'
-import type { Auth, UserAuth } from './decide.js'
-import { createTokenCache } from './token-cache.js'
+import type { Auth } from './decide.js'
+import { holders } from './holders.js'
 
-const bearer = 'Bearer '
 const nobody: Auth = Object.freeze({ level: 'everyone', user: null, application: null, master: null })
 
 /** The caller of a request, by its credentials. Synchronous. */
 export interface Authenticator {
   /**
    * @throws errors.RequestInvalidError, errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError
+   * @throws ProofRefused, errors.OverloadedError for a bound token
    */
   authenticate (request: FastifyRequest): Auth
   /** The user whose token a request carries; null without one. @throws as `authenticate` */
   findUser (request: FastifyRequest): User | null
-  /** The user of an access token. @throws as `authenticate` */
+  /** The user of an access token that is good for whoever has it. @throws as `authenticate` */
   verify (token: string): User
+  /** The user of an access token of this server, whoever has it. @throws as `authenticate` */
+  identify (token: string): User
 }
 
-export interface AuthenticatorParts {
+export interface AuthenticatorParts extends CallerParts {
   kinds: CredentialKinds
-  verify: Verifier
-  /** Seconds. */
-  tolerance: number
-  /** Null where nothing can be revoked. */
-  sessions: Pick<Sessions, 'check' | 'seen'> | null
-  /** Bytes of memory for tokens that have proven themselves. */
-  cacheBytes: number
+  /** Null where no token is bound to a key. */
+  proofs: Pick<Proofs, 'check'> | null
 }
 
-export function createAuthenticator ({
-  kinds: { token: tokenKind, keys },
-  verify,
-  tolerance,
-  sessions,
-  cacheBytes
-}: AuthenticatorParts): Authenticator {
-  const warm = createTokenCache(cacheBytes)
+export function createAuthenticator (parts: AuthenticatorParts): Authenticator {
+  const { kinds: { token: tokenKind, keys }, proofs, verify, sessions } = parts
+  const callers = proofs === null ? bearers(tokenKind, parts) : holders(tokenKind, proofs, parts)
   const read = createHeaderReader([...tokenKind.headers, ...keys.map(({ header }) => header)])
   const firstKey = tokenKind.headers.length
 
   function authenticate (request: FastifyRequest): Auth {
     const presented = read(request)
-    const caller = callerOf(presented, request) ?? nobody
+    const caller = callers.find(presented, request) ?? nobody
     for (let i = firstKey; i < presented.length; i++) if (presented[i]) return withKeys(caller.user, presented)
-    return caller
-  }
-
-  function callerOf (presented: Presented, request: FastifyRequest): UserAuth | null {
-    const text = usualText(presented)
-    const caller = text === null ? undefined : warm.get(text)
-    if (caller !== undefined) return checked(caller)
-    const token = tokenKind.read(presented, request)
-    if (token === null) return null
-    // Made from the token, wherever it came from: what is remembered is never a text that only stood beside it.
-    return proven(token, text?.startsWith(bearer) === true ? bearer + token : token)
-  }
-
-  function proven (token: string, text = token): UserAuth {
-    // No token has a blank, and what `Authorization` says has one: so neither text is taken for the other.
-    if (token.includes(' ')) throw new errors.TokenInvalidError('a blank')
-    return checked(warm.get(text) ?? prove(token, text))
-  }
-
-  function checked (caller: UserAuth): UserAuth {
-    sessions?.check(caller.user)
-    return caller
-  }
-
-  function prove (token: string, text: string): UserAuth {
-    const user = verify(token)
-    const caller: UserAuth = Object.freeze({ level: user.level, user, application: null, master: null })
-    warm.set(text, caller, user.expiresAt + tolerance)
-    sessions?.seen(user)
     return caller
   }
 
@@ -89,20 +51,18 @@ export function createAuthenticator ({
     return Object.freeze({ level: levelOf(user, labels), user, ...labels })
   }
 
+  function identify (token: string): User {
+    const { user } = verify(token)
+    sessions?.check(user)
+    return user
+  }
+
   return {
     authenticate,
-    findUser: request => callerOf(read(request), request)?.user ?? null,
-    verify: token => proven(token).user
+    findUser: request => callers.find(read(request), request)?.user ?? null,
+    verify: callers.verify,
+    identify
   }
-}
-
-/**
- * What the one carrier of a request holds, as it is remembered once its token has proven itself: nothing of it need be
- * read again. Only `Authorization` says `Bearer`; other spellings, and two carriers, are read each time.
- */
-function usualText ([authorization = null, header = null]: Presented): string | null {
-  const text = header === null ? authorization : authorization === null ? header : null
-  return text !== null && text.startsWith(bearer) === (header === null) ? text : null
 }
 
 /** The highest that the credentials reach. */

@@ -2,7 +2,7 @@ import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import { list, open, origin, type Reader } from '../options/values.js'
-import type { CredentialHeaders } from './credentials.js'
+import type { CredentialOptions } from './credentials.js'
 
 /** Browsers of these origins may call the application. */
 export interface CorsOptions {
@@ -17,13 +17,27 @@ export const readCors: Reader<CorsOptions> = (value, path) => ({
 /** What browsers are told, in the words of @fastify/cors. */
 export type CorsPolicy = FastifyCorsOptions
 
+/** Headers that browsers may send, and may see. */
+export interface CorsHeaders { readonly allowed: readonly string[], readonly exposed: readonly string[] }
+
 /** The master key's header is not allowed: a key of operations has no business in a browser. */
-export function corsPolicy ({ origins }: CorsOptions, headers: CredentialHeaders): CorsPolicy {
+export function corsHeaders ({ headers, dpop }: CredentialOptions): CorsHeaders {
+  return {
+    allowed: [
+      'Authorization', 'Content-Type', headers.token, headers.applicationKey, ...(dpop === null ? [] : ['DPoP'])
+    ],
+    exposed: [
+      'WWW-Authenticate', 'Retry-After', 'ETag', 'Link', 'Location', ...(dpop === null ? [] : ['DPoP-Nonce'])
+    ]
+  }
+}
+
+export function corsPolicy ({ origins }: CorsOptions, { allowed, exposed }: CorsHeaders): CorsPolicy {
   return {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE'],
-    allowedHeaders: ['Authorization', 'Content-Type', headers.token, headers.applicationKey],
-    exposedHeaders: ['WWW-Authenticate', 'Retry-After', 'ETag', 'Link', 'Location'],
+    allowedHeaders: [...allowed],
+    exposedHeaders: [...exposed],
     strictPreflight: false
   }
 }

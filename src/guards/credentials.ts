@@ -1,5 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import type { ResolvedDpop } from '../dpop/dpop-options.js'
+import { ProofRefused } from '../dpop/proof-refused.js'
 import { errors } from '../errors.js'
 import {
   callback, dictionary, headerName, labelled, open, printableKey, refused, type Given, type Reader
@@ -61,16 +63,35 @@ export interface KeyKind {
   prove (presented: string): string | null
 }
 
-/** The kind of credential that says who the user is. Its carriers are the first two headers that are read. */
+/** What a challenge says beside the code of a refusal. */
+export interface RefusedRequest {
+  /** What the guard threw. */
+  readonly thrown: unknown
+  readonly authorization: string | undefined
+  /** Whether a good token came with it. */
+  readonly isUser: boolean
+}
+
+/** A token that a request carries. */
+export interface CarriedToken {
+  readonly token: string
+  /** As `Authorization: DPoP`: it has to be bound to a key, and its proof comes beside it. */
+  readonly isDpop: boolean
+}
+
+/** The kind of credential that says who the user is. */
 export interface TokenKind {
-  readonly headers: readonly [authorization: string, token: string]
+  /** Its carriers first; what is read beside them, after. */
+  readonly headers: readonly [authorization: string, token: string, ...beside: readonly string[]]
   /**
    * @throws errors.RequestInvalidError for two carriers that differ
-   * @throws errors.TokenInvalidError for a malformed `Authorization: Bearer`
+   * @throws errors.TokenInvalidError for a malformed `Authorization`
    */
-  read (presented: Presented, request: FastifyRequest): string | null
+  read (presented: Presented, request: FastifyRequest): CarriedToken | null
   /** `WWW-Authenticate` of a refusal with this code; undefined for one that names no scheme. */
-  challenge (code: string | undefined): string | undefined
+  challenge (code: string | undefined, refused: RefusedRequest): string | undefined
+  /** That of a request without a credential. */
+  readonly bareChallenge: string
 }
 
 /** The kinds of credential of a server. */
@@ -79,15 +100,18 @@ export interface CredentialKinds { readonly token: TokenKind, readonly keys: rea
 export interface CredentialOptions {
   headers: CredentialHeaders
   tokenFrom: TokenFrom | null
+  dpop: ResolvedDpop | null
   applicationKeys: KeyList
   masterKeys: KeyList
 }
 
 /** @param resourceMetadata the address of this server's, where there are clients who look there (RFC 9728, 5.1) */
 export function credentialKinds (options: CredentialOptions, resourceMetadata: string | null): CredentialKinds {
-  const { headers, tokenFrom, applicationKeys, masterKeys } = options
+  const { headers, tokenFrom, dpop, applicationKeys, masterKeys } = options
+  const metadata = resourceMetadata === null ? [] : [`resource_metadata="${resourceMetadata}"`]
+  const bearer = bearerToken(headers.token, tokenFrom, metadata)
   return {
-    token: bearerToken(headers.token, tokenFrom, resourceMetadata),
+    token: dpop?.mode === 'all' ? boundToken(bearer, dpop.algorithms, metadata) : bearer,
     keys: [
       keyKind(headers.applicationKey, 'application', applicationKeys),
       keyKind(headers.masterKey, 'master', masterKeys)
@@ -136,17 +160,67 @@ const challenges: ReadonlyMap<string | undefined, readonly string[]> = new Map([
 ])
 
 /** An access token, as `Authorization: Bearer`, in a header of its own, or wherever the application carries it. */
-function bearerToken (header: string, tokenFrom: TokenFrom | null, resourceMetadata: string | null): TokenKind {
-  const metadata = resourceMetadata === null ? [] : [`resource_metadata="${resourceMetadata}"`]
+function bearerToken (header: string, tokenFrom: TokenFrom | null, metadata: readonly string[]): TokenKind {
   return {
     headers: ['authorization', header],
-    read: tokenFrom === null ? inHeaders : (presented, request) => inHeaders(presented) ?? carried(tokenFrom(request)),
-    challenge (code) {
-      const error = challenges.get(code)
-      if (error === undefined) return undefined
-      const parameters = [...error, ...metadata].join(', ')
-      return parameters === '' ? 'Bearer' : `Bearer ${parameters}`
-    }
+    read (presented, request) {
+      const token = inHeaders(presented) ?? (tokenFrom === null ? null : carried(tokenFrom(request)))
+      return token === null ? null : { token, isDpop: false }
+    },
+    challenge: code => challengeOf('Bearer', challenges.get(code), metadata),
+    bareChallenge: challengeOf('Bearer', [], metadata) ?? 'Bearer'
+  }
+}
+
+/** RFC 9110, 11.6.1: undefined where there is no error to report. */
+function challengeOf (
+  scheme: 'Bearer' | 'DPoP',
+  error: readonly string[] | undefined,
+  parameters: readonly string[]
+): string | undefined {
+  if (error === undefined) return undefined
+  const all = [...error, ...parameters].join(', ')
+  return all === '' ? scheme : `${scheme} ${all}`
+}
+
+/** A bound token that came as if it were good for whoever has it (RFC 9449, 7.2). */
+export class BoundTokenUnproven extends errors.TokenInvalidError {}
+
+const dpopScheme = /^dpop(?![!#$%&'*+.^_`|~0-9a-z-])/i
+const oneDpopToken = /^dpop +([a-z0-9._~+/-]+=*)$/i
+
+/** The token of `Authorization: DPoP` (RFC 9449, 7.1: 1*SP token68). */
+export function dpopTokenIn (authorization: string): string | undefined {
+  return oneDpopToken.exec(authorization)?.[1]
+}
+
+/** The same, and tokens that are bound to a key, as `Authorization: DPoP` with a proof in a header beside it. */
+function boundToken (
+  bearer: TokenKind,
+  algorithms: readonly string[],
+  metadata: readonly string[]
+): TokenKind {
+  const parameters = [`algs="${algorithms.join(' ')}"`, ...metadata]
+  const bareChallenge = `${challengeOf('Bearer', [], metadata)}, ${challengeOf('DPoP', [], parameters)}`
+  return {
+    headers: [...bearer.headers, 'dpop'],
+    read (presented, request) {
+      const [authorization = null, header = null] = presented
+      if (authorization === null || !dpopScheme.test(authorization)) return bearer.read(presented, request)
+      const token = dpopTokenIn(authorization)
+      if (token === undefined) throw new errors.TokenInvalidError('Authorization: DPoP without one token')
+      if (header === null || withoutBlanksAround(header) === '') return { token, isDpop: true }
+      if (withoutBlanksAround(header) === token) throw new errors.TokenInvalidError('a bound token in two headers')
+      throw new errors.RequestInvalidError('two tokens that differ were sent')
+    },
+    challenge (code, refused) {
+      const { thrown, authorization = '', isUser } = refused
+      if (thrown instanceof ProofRefused) return challengeOf('DPoP', [`error="${thrown.word}"`], parameters)
+      const isDpop = dpopScheme.test(authorization) || thrown instanceof BoundTokenUnproven
+      if (isDpop) return challengeOf('DPoP', challenges.get(code), parameters)
+      return code === errors.CredentialMissingError.code && !isUser ? bareChallenge : bearer.challenge(code, refused)
+    },
+    bareChallenge
   }
 }
 

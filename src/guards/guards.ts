@@ -74,7 +74,7 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
     }
 
     const refuse: Refuse = (thrown, request, reply, done, as = codeOf(thrown)) => {
-      prepareRefusal(reply, as, loginWanted)
+      prepareRefusal(thrown, request, reply, as, loginWanted)
       if (events.isHeard()) tell(thrown, request)
       turnAway(toError(thrown), request, reply, done)
     }
@@ -94,8 +94,15 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
   }
 
   // On the reply, not on the error: an application's error handler drops the headers of an error, and keeps those.
-  function prepareRefusal (reply: FastifyReply, code: string | undefined, loginWanted: string): void {
-    const value = kinds.token.challenge(code)
+  function prepareRefusal (
+    thrown: unknown,
+    request: GuardedRequest,
+    reply: FastifyReply,
+    code: string | undefined,
+    loginWanted: string
+  ): void {
+    const { headers: { authorization }, [kAuth]: auth } = request
+    const value = kinds.token.challenge(code, { thrown, authorization, isUser: auth?.user != null })
     const more = code === errors.LoginRequiredError.code ? loginWanted : ''
     if (value !== undefined) reply.header('www-authenticate', `${value}${more}`)
     if (code !== undefined && outages.has(code)) reply.header('retry-after', retryAfter)
@@ -104,9 +111,11 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
 
 /**
  * RFC 9110, 10.2.3: this server has not heard of revocations for too long (`whenStale: 'refuse'`), or the application
- * has not answered.
+ * has not answered, or nobody can tell whether a proof has come before.
  */
-const outages: ReadonlySet<string> = new Set([errors.StoreUnavailableError.code, errors.LookupFailedError.code])
+const outages: ReadonlySet<string> = new Set([
+  errors.StoreUnavailableError.code, errors.LookupFailedError.code, errors.OverloadedError.code
+])
 
 type Hook = (request: GuardedRequest, reply: FastifyReply, done: Done) => void
 /** @param as the code whose challenge it is, where that is not its own */

@@ -1,5 +1,5 @@
 import { integer, open, type Reader } from '../options/values.js'
-import type { UserAuth } from './decide.js'
+import type { User } from '../permissions/user.js'
 
 /** Tokens that have proven themselves, remembered. */
 export interface TokenCacheOptions {
@@ -16,17 +16,19 @@ export const readTokenCache: Reader<number> = (value, path) =>
  * Remembers callers by the very text that carried their token, so that a token which has proven itself is not proven
  * again with each request. Holds successes only: garbage has no way in, and so no way to push others out.
  */
-export interface TokenCache {
+export interface TokenCache<Caller extends OfUser> {
   /** Undefined once the token has expired. */
-  get (text: string): UserAuth | undefined
+  get (text: string): Caller | undefined
   /** @param goodUntil seconds since the epoch */
-  set (text: string, caller: UserAuth, goodUntil: number): void
+  set (text: string, caller: Caller, goodUntil: number): void
 }
 
-interface Entry {
+interface OfUser { readonly user: User }
+
+interface Entry<Caller> {
   readonly key: number
   readonly text: string
-  readonly caller: UserAuth
+  readonly caller: Caller
   readonly goodUntil: number
   readonly bytes: number
   /** Since the last look at it. */
@@ -41,13 +43,14 @@ const mostSpared = 16
  * CLOCK algorithm): a hit moves nothing and writes one bit.
  *
  * @param limit bytes of memory that the entries may take
+ * @param more bytes that each caller takes beside its user
  */
-export function createTokenCache (limit: number): TokenCache {
-  const entries = new Map<number, Entry>()
+export function createTokenCache<Caller extends OfUser> (limit: number, more = 0): TokenCache<Caller> {
+  const entries = new Map<number, Entry<Caller>>()
   let hand = entries.values()
   let bytes = 0
 
-  function get (text: string): UserAuth | undefined {
+  function get (text: string): Caller | undefined {
     const entry = entries.get(keyOf(text))
     // The whole text is compared: the front of a forged token may be anything.
     if (entry === undefined || entry.text !== text) return undefined
@@ -59,9 +62,9 @@ export function createTokenCache (limit: number): TokenCache {
     return entry.caller
   }
 
-  function set (text: string, caller: UserAuth, goodUntil: number): void {
+  function set (text: string, caller: Caller, goodUntil: number): void {
     const key = keyOf(text)
-    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
+    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller) + more, isUsed: false }
     if (entry.bytes > limit) return
     remove(entries.get(key))
     while (bytes + entry.bytes > limit) remove(leastUsed())
@@ -69,7 +72,7 @@ export function createTokenCache (limit: number): TokenCache {
     bytes += entry.bytes
   }
 
-  function leastUsed (): Entry | undefined {
+  function leastUsed (): Entry<Caller> | undefined {
     for (let spared = 0; spared < mostSpared;) {
       const { value: entry, done } = hand.next()
       if (done === true) hand = entries.values()
@@ -82,7 +85,7 @@ export function createTokenCache (limit: number): TokenCache {
     return hand.next().value
   }
 
-  function remove (entry: Entry | undefined): void {
+  function remove (entry: Entry<Caller> | undefined): void {
     if (entry !== undefined && entries.delete(entry.key)) bytes -= entry.bytes
   }
 
@@ -109,7 +112,7 @@ function copyOf (text: string): string {
 // What V8 takes on 64 bits, its share of the map included; the test holds it against the heap.
 const entryBytes = 424
 
-function bytesOf (text: string, { user }: UserAuth): number {
+function bytesOf (text: string, { user }: OfUser): number {
   let bytes = entryBytes + text.length + bytesOfText(user.id) + user.tokenId.length
   if (user.sessionId !== null) bytes += 96 + user.sessionId.length
   if (user.subject !== null) bytes += bytesOfText(user.subject)

@@ -12,6 +12,7 @@ import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { Redemption } from './authorization-codes.js'
 import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
 import type { LoggedIn, LoginEvents } from './login-events.js'
+import type { Possession } from './possession.js'
 import type { SingleUse } from './single-use.js'
 import type { Verified } from './verified-identity.js'
 
@@ -27,6 +28,8 @@ export interface ProvenLogin extends Proven { mark: number }
 /** How a login ends: what it uses up, and for which OAuth client its tokens are. */
 interface Conclusion {
   clientId?: string | undefined
+  /** The key that its tokens are bound to. */
+  jkt: string | null
   /** The last step that may refuse it. @param sessionId that it began */
   conclude (sessionId: string | null): Promise<void>
 }
@@ -39,6 +42,7 @@ export interface ExchangeParts {
   /** Null where logins start no session. */
   sessions: Pick<Sessions, 'mark' | 'begin' | 'confirm' | 'evict' | 'discard'> | null
   singleUse: SingleUse
+  possession: Possession
 }
 
 /** The main job: a provider's token for one of ours. */
@@ -63,12 +67,17 @@ export interface Exchange {
   /** Asks what an identity may do here. */
   admit (vouched: Vouched, request: FastifyRequest, user?: User | null): Promise<ProvenLogin>
   /** The login that an authorization code of ours stands for, by a client of ours. */
-  redeemed (redemption: Redemption, clientId: string, request: FastifyRequest): Promise<TokenAnswer>
+  redeemed (redemption: Redemption, by: CodeHolder, request: FastifyRequest): Promise<TokenAnswer>
   /** Answers with an access token. */
   issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer>
 }
 
-export function createExchange ({ events, providers, lookup, mint, sessions, singleUse }: ExchangeParts): Exchange {
+/** Who redeems a code: a client of ours, and the key that it has proven to hold. */
+export interface CodeHolder { clientId: string, jkt: string | null }
+
+export function createExchange (parts: ExchangeParts): Exchange {
+  const { events, providers, lookup, mint, sessions, singleUse, possession } = parts
+
   function provider (name: string): ExchangeProvider {
     const found = providers.get(name)
     if (found === undefined) throw new errors.ProviderUnknownError()
@@ -82,18 +91,20 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
     user: User | null
   ): Promise<TokenAnswer> {
     return await events.observe(provider.name, request, async () => {
+      const jkt = possession.keyOfLogin(request)
       const nonce = singleUse.nonceKeys(provider, grant)
       const mark = begun()
       const proven = await admit({ ...await provider.verify(grant, request), mark }, request, user)
       const token = singleUse.tokenKeys(provider, grant, proven.identity)
-      return await begin(proven, request.log, { conclude: () => singleUse.spend([...nonce, ...token]) })
+      return await begin(proven, request.log, { jkt, conclude: () => singleUse.spend([...nonce, ...token]) })
     })
   }
 
   async function loginAs (verified: Verified, request: FastifyRequest, user: User | null): Promise<TokenAnswer> {
     return await events.observe(verified.identity.provider, request, async () => {
+      const jkt = possession.keyOfLogin(request)
       const proven = await admit({ ...verified, mark: begun() }, request, user)
-      return await begin(proven, request.log, { conclude: async () => {} })
+      return await begin(proven, request.log, { jkt, conclude: async () => {} })
     })
   }
 
@@ -129,12 +140,13 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
   async function begin (
     proven: ProvenLogin,
     log: FastifyBaseLogger,
-    { clientId, conclude }: Conclusion
+    { clientId, jkt, conclude }: Conclusion
   ): Promise<LoggedIn> {
     const userId = userIdOf(proven)
-    const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark, clientId)
+    const holder = { clientId, jkt: jkt ?? undefined }
+    const session = sessions === null ? null : await sessions.begin(proven.identity, userId, proven.mark, holder)
     try {
-      const answer = mint(proven, session ?? { beganAt: proven.mark, clientId }, log)
+      const answer = mint(proven, session ?? { beganAt: proven.mark, ...holder }, log)
       await conclude(session?.sessionId ?? null)
       // Behind all that refuses a login, so that it ends no other session. A ban is looked for last.
       await sessions?.evict(userId)
@@ -159,17 +171,17 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
 
   async function redeemed (
     { vouched, conclude }: Redemption,
-    clientId: string,
+    by: CodeHolder,
     request: FastifyRequest
   ): Promise<TokenAnswer> {
     return await events.observe(vouched.identity.provider, request, async () =>
-      await begin(await admit(vouched, request), request.log, { clientId, conclude })
+      await begin(await admit(vouched, request), request.log, { ...by, conclude })
     )
   }
 
   async function issue (proven: ProvenLogin, request: FastifyRequest): Promise<TokenAnswer> {
     return await events.observe(proven.identity.provider, request, async () =>
-      await begin(proven, request.log, { conclude: async () => {} })
+      await begin(proven, request.log, { jkt: possession.keyOfLogin(request), conclude: async () => {} })
     )
   }
 
@@ -180,7 +192,7 @@ export function createExchange ({ events, providers, lookup, mint, sessions, sin
 export type Mint = (proven: Proven, login: MintedLogin, log: FastifyBaseLogger) => TokenAnswer
 
 /** What an access token says of its login: its session, where there is one, and the refresh token that goes with it. */
-export type MintedLogin = Pick<AccessGrant, 'beganAt' | 'clientId'> & Partial<SessionGrant>
+export type MintedLogin = Pick<AccessGrant, 'beganAt' | 'clientId' | 'jkt'> & Partial<SessionGrant>
 
 /**
  * The id of the user: the application's, else the provider's name and its subject.
@@ -192,15 +204,17 @@ export function userIdOf ({ identity, granted }: Proven): string {
   throw new errors.ProviderUnavailableError('name and subject exceed 255 characters: the lookup has to name a userId')
 }
 
-export function createMint (issue: Issuer): Mint {
-  return (proven, { beganAt, clientId, sessionId, tokenId = randomUUID(), refreshToken }, log) => {
+/** @param bindsAccess whether access tokens are bound to the client's key too */
+export function createMint (issue: Issuer, bindsAccess: boolean): Mint {
+  return (proven, { beganAt, clientId, jkt, sessionId, tokenId = randomUUID(), refreshToken }, log) => {
     const { identity, granted } = proven
     const vouched = clientId === undefined ? identity : { ...identity, clientId }
     const authentication = authenticationOf(identity, beganAt)
     try {
       const grantee = { userId: userIdOf(proven), granted, vouched, authentication, tokenId }
+      const bound = bindsAccess && jkt !== undefined ? { ...grantee, jkt } : grantee
       return {
-        ...issue(sessionId === undefined ? grantee : { ...grantee, sessionId }),
+        ...issue(sessionId === undefined ? bound : { ...bound, sessionId }),
         ...(refreshToken !== undefined && { refresh_token: refreshToken })
       }
     } catch (thrown) {

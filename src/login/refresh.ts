@@ -5,6 +5,7 @@ import type { GuardedLookup } from '../permissions/lookup.js'
 import type { AccessGrant, Claim } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
+import type { Possession } from './possession.js'
 import { userIdOf, type Mint, type Proven } from './login.js'
 
 /** A refresh token for an access token and the next refresh token (RFC 6749, 6), the lookup being asked again. */
@@ -18,9 +19,10 @@ export interface RefreshParts {
   sessions: Pick<Sessions, 'present' | 'claim'>
   lookup: GuardedLookup
   mint: Mint
+  possession: Possession
 }
 
-export function createRefresh ({ events, sessions, ...tools }: RefreshParts): Refresh {
+export function createRefresh ({ events, sessions, possession, ...tools }: RefreshParts): Refresh {
   const underWay = new Map<string, number>()
 
   // Whoever comes while another one with the same token is at it, has not lost an answer.
@@ -39,7 +41,7 @@ export function createRefresh ({ events, sessions, ...tools }: RefreshParts): Re
   return (refreshToken, request) => alone(refreshToken, async isAlone => {
     const startedAt = performance.now()
     try {
-      const claim = await sessions.present(refreshToken, request)
+      const claim = await sessions.present(refreshToken, request, possession.keyOf(request))
       const { proven, grant, answer } = await goOn(tools, claim, request)
       const { identity: { provider, subject } } = proven
       const facts = { provider, subject, userId: userIdOf(proven), sessionId: claim.sessionId, ...clientOf(grant) }
@@ -64,8 +66,11 @@ const refusals: readonly string[] = [
   errors.AccessDeniedError.code
 ]
 
-export function createRenewal ({ sessions, ...tools }: RefreshParts): Renewal {
-  return async (sessionId, request) => (await goOn(tools, await sessions.claim(sessionId, request), request)).answer
+export function createRenewal ({ sessions, possession, ...tools }: RefreshParts): Renewal {
+  return async (sessionId, request) => {
+    const claim = await sessions.claim(sessionId, request, possession.keyOf(request))
+    return (await goOn(tools, claim, request)).answer
+  }
 }
 
 async function goOn<Grant extends AccessGrant> (

@@ -1,5 +1,6 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
 import type { EventListener } from '../events.js'
+import { readDpop, type DpopMode, type DpopOptions, type ResolvedDpop } from '../dpop/dpop-options.js'
 import { readCors, type CorsOptions } from '../guards/cors.js'
 import {
   defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
@@ -55,6 +56,12 @@ export interface TokenExchangeOptions {
   defaultLevel?: Level | DefaultLevel
   /** Refresh tokens, logout and revocation. @default none: an access token is good until it expires */
   sessions?: SessionOptions
+  /**
+   * Proof of possession (RFC 9449): binds what a login hands out to a key of the client, so that a copy of it is worth
+   * nothing. `'refresh'` binds refresh tokens and costs requests nothing; `'all'` binds access tokens too.
+   * @default none: a client's proofs are not looked at
+   */
+  dpop?: DpopMode | DpopOptions
   /** Registers @fastify/cors for these browser origins. @default none */
   cors?: CorsOptions
   /**
@@ -93,6 +100,7 @@ export interface ResolvedOptions {
   readonly rateLimit: object | null
   readonly defaultLevel: DefaultLevel | null
   readonly sessions: ResolvedSessionOptions | null
+  readonly dpop: ResolvedDpop | null
   readonly cors: CorsOptions | null
   readonly clients: Clients
   readonly azureMobileServices: Destinations | null
@@ -106,7 +114,7 @@ export interface ResolvedOptions {
 
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
-  'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'cors',
+  'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'dpop', 'cors',
   'clients', 'azureMobileServices', 'onEvent',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
@@ -136,6 +144,13 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   })
   const clients = given.read('clients', readClients, new Map())
   requireBothSides(given, { clients, providers, hasDialect: azureMobileServices !== null })
+  const sessions = given.has('sessions')
+    ? given.read('sessions', value => resolveSessionOptions(value, material))
+    : null
+  const dpop = given.read<ResolvedDpop | null>('dpop', readDpop, null)
+  if (dpop?.mode === 'refresh' && sessions === null) {
+    throw given.refuse('dpop', "binds refresh tokens in the mode 'refresh', which need sessions")
+  }
   return Object.freeze({
     issuer,
     audience: given.read('audience', text, issuer),
@@ -151,7 +166,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     prefix: given.read('prefix', pathPrefix, ''),
     rateLimit: given.read<object | null>('rateLimit', object, null),
     defaultLevel: given.read<DefaultLevel | null>('defaultLevel', readDefaultLevel, null),
-    sessions: given.has('sessions') ? given.read('sessions', value => resolveSessionOptions(value, material)) : null,
+    sessions,
+    dpop,
     cors,
     clients,
     azureMobileServices,

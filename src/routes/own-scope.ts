@@ -41,13 +41,16 @@ function oauthRoutes (scope: FastifyInstance, server: Server): void {
  * Makes a scope fit for the plugin's own routes: strict bodies, answers that nobody caches, and `Retry-After` with each
  * outage. As hooks of `onSend` they hold for errors too, whatever error handler of the application has rendered them.
  */
-function prepareOwnScope (scope: FastifyInstance, { options, challenge, isClosing }: Server): void {
+function prepareOwnScope (scope: FastifyInstance, { options, challenge, proofs, isClosing }: Server): void {
+  const nonces = proofs?.nonces ?? null
   scope.addHook('onRoute', route => applyLogging(route, options.logging))
   parseBodiesStrictly(scope)
   scope.setReplySerializer(payload => JSON.stringify(payload))
   // Already here, too: where a hook of the application fails in onSend, ours after it does not run.
   scope.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store')
+    // RFC 9449, 8.2: with any answer; a client that has one needs no second attempt.
+    if (nonces !== null) reply.header('dpop-nonce', nonces.current())
     done()
   })
   scope.addHook('onSend', (request, reply, _payload, done) => {

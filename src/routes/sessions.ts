@@ -4,6 +4,7 @@ import { userOf } from '../guards/guards.js'
 import { text } from '../login/grant.js'
 import type { Server } from '../server.js'
 import type { Occasion } from '../sessions/ending.js'
+import { KeyMissing } from '../sessions/session.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { User } from '../permissions/user.js'
 import { bodyLimit, membersOf } from './bodies.js'
@@ -43,26 +44,24 @@ export async function endCurrent (sessions: Sessions, user: User, on: Occasion):
  * `POST /revoke`: RFC 7009, for public clients: who has a token may end it. A refresh token ends its session, an access
  * token itself. One that is none is answered alike (2.2). With a body, because some clients parse every answer.
  */
-export function revokeRoute (scope: FastifyInstance, { sessions, authenticator, routeConfig: config }: Server): void {
+export function revokeRoute (scope: FastifyInstance, server: Server): void {
+  const { sessions, authenticator, possession, routeConfig: config } = server
   if (sessions === null) return
+
+  async function revoke (sessions: Sessions, token: string, on: Occasion, jkt: string | null): Promise<void> {
+    if (!token.includes('.')) return await sessions.revokeRefreshToken(token, on, jkt)
+    await sessions.revokeToken(authenticator.identify(token), on)
+  }
+
   scope.post('/revoke', { bodyLimit, config }, async request => {
     const token = text(membersOf(request.body), 'token')
     const on: Occasion = { cause: 'revoked', request }
-    await revoke(sessions, authenticator.verify, token, on).catch(passOver)
+    await revoke(sessions, token, on, possession.keyOf(request)).catch(passOver)
     return {}
   })
 }
 
-async function revoke (
-  sessions: Sessions,
-  verify: (token: string) => User,
-  token: string,
-  on: Occasion
-): Promise<void> {
-  if (!token.includes('.')) return await sessions.revokeRefreshToken(token, on)
-  await sessions.revokeToken(verify(token), on)
-}
-
+// Somebody else's refresh token, bound to its key, is no more to be ended than to be used: that much is said.
 function passOver (thrown: unknown): void {
-  if (codeOf(thrown) === errors.StoreUnavailableError.code) throw thrown
+  if (codeOf(thrown) === errors.StoreUnavailableError.code || thrown instanceof KeyMissing) throw thrown
 }

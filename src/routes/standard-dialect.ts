@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { corsPolicy, type CorsOptions, type CorsPolicy } from '../guards/cors.js'
-import type { CredentialHeaders } from '../guards/credentials.js'
+import { corsPolicy, type CorsHeaders, type CorsOptions, type CorsPolicy } from '../guards/cors.js'
 import { turnAway, type TurnAway } from '../guards/guards.js'
 import type { Server } from '../server.js'
 import { loginRoute } from './login.js'
@@ -11,7 +10,7 @@ import { loginOperations, type Operations } from './operations.js'
 export interface Dialect {
   /** What it asks of the application's scope. */
   prepare (app: FastifyInstance): void
-  cors (options: CorsOptions, headers: CredentialHeaders): CorsPolicy
+  cors (options: CorsOptions, headers: CorsHeaders): CorsPolicy
   /** How guards turn callers away. */
   readonly turnAway: TurnAway
   /** How errors of the plugin's own routes are rendered: `scope` is theirs, `app` the application's. */

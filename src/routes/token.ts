@@ -3,6 +3,7 @@ import { codeOf, errors, isOurs } from '../errors.js'
 import type { GrantType } from '../identity.js'
 import { CodeInvalid, challengeOf, type CodeBinding } from '../login/authorization-codes.js'
 import type { Clients } from '../login/clients.js'
+import { PossessionRefused } from '../login/possession.js'
 import { readGrantOf, text, type Members } from '../login/grant.js'
 import type { Server } from '../server.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
@@ -13,13 +14,14 @@ export type TokenGrant = (members: Members, request: FastifyRequest) => Promise<
 
 /** The grants that this server takes at `/token`, by their `grant_type`; the metadata names them. */
 export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
-  const { exchange, refresh, codes, options: { clients } } = server
+  const { exchange, refresh, codes, possession, options: { clients } } = server
   const grants = new Map<string, TokenGrant>()
   // RFC 6749, 4.1.3.
   if (clients.size > 0) {
     grants.set('authorization_code', async (members, request) => {
       const { code, ...binding } = codeIn(members, clients)
-      return await codes.redeem(code, binding, redemption => exchange.redeemed(redemption, binding.clientId, request))
+      const by = { clientId: binding.clientId, jkt: possession.keyOfLogin(request) }
+      return await codes.redeem(code, binding, redemption => exchange.redeemed(redemption, by, request))
     })
   }
   // RFC 6749, 6.
@@ -131,6 +133,8 @@ function statusOf (error: FastifyError): number {
 function nameOf (error: FastifyError, status: number): string {
   if (error instanceof UnsupportedGrantType) return 'unsupported_grant_type'
   if (error instanceof UnknownClient) return 'invalid_client'
+  // RFC 9449, 5 and 8.
+  if (error instanceof PossessionRefused) return error.word
   if (error instanceof CodeInvalid) return 'invalid_grant'
   if (grantErrors.has(codeOf(error))) return 'invalid_grant'
   if (tokenErrors.has(codeOf(error))) return 'invalid_token'

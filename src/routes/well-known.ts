@@ -5,7 +5,7 @@ import { tokenGrants } from './token.js'
 
 /** What another service needs to verify our tokens: RFC 7517, 5 and RFC 8414. */
 export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
-  const { options: { clients, issuer, keys, providers }, routeConfig: config } = server
+  const { options: { clients, dpop, issuer, keys, providers }, routeConfig: config } = server
   const keySet = keySetOf(keys)
   const hasKeySet = keySet.keys.length > 0
   // Whatever serializer the application has set; and the same for all, so anybody may keep it.
@@ -21,7 +21,12 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
   scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () => metadata)
   if (clients.size === 0) return
   // RFC 9728, 3.1: likewise.
-  const resource = { resource: issuer, authorization_servers: [issuer], bearer_methods_supported: ['header'] }
+  const resource = {
+    resource: issuer,
+    authorization_servers: [issuer],
+    bearer_methods_supported: ['header'],
+    ...(dpop?.mode === 'all' && { dpop_signing_alg_values_supported: dpop.algorithms })
+  }
   scope.get(`/.well-known/oauth-protected-resource${path}`, { config }, () => resource)
 }
 
@@ -47,7 +52,7 @@ function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {
 
 // RFC 8414, 2. Clients are public (RFC 8252); without any there is no authorization endpoint, so no response type.
 function metadataOf (scopePrefix: string, server: Server, hasKeySet: boolean): object {
-  const { options: { clients, issuer, prefix }, sessions } = server
+  const { options: { clients, dpop, issuer, prefix }, sessions } = server
   const endpoint = (path: string): string => addressOf(issuer, `${scopePrefix}${prefix}${path}`)
   return {
     issuer,
@@ -61,6 +66,8 @@ function metadataOf (scopePrefix: string, server: Server, hasKeySet: boolean): o
       code_challenge_methods_supported: ['S256'],
       authorization_response_iss_parameter_supported: true
     }),
+    // RFC 9449, 5.1.
+    ...(dpop !== null && { dpop_signing_alg_values_supported: dpop.algorithms }),
     grant_types_supported: [...tokenGrants(server).keys()],
     ...(hasKeySet && { jwks_uri: `${new URL(issuer).origin}${scopePrefix}/.well-known/jwks.json` }),
     ...(sessions !== null && {

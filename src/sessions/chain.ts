@@ -11,6 +11,7 @@ import {
   judge,
   keysOf,
   requireGoingOn,
+  requireKey,
   restoreIdentity,
   storeIdentity,
   usedAt,
@@ -29,7 +30,12 @@ export interface AccessGrant {
   readonly beganAt: number
   /** The OAuth client that it was begun for, where there is one. */
   readonly clientId?: string | undefined
+  /** The thumbprint of the key that its refresh tokens are bound to, where they are. */
+  readonly jkt?: string | undefined
 }
+
+/** Who goes on with a session: the OAuth client, and the key that it has proven to hold, where there is one. */
+export type SessionHolder = Pick<AccessGrant, 'clientId' | 'jkt'>
 
 /** What a login or a refresh hands out beside the access token. */
 export interface SessionGrant extends AccessGrant { readonly refreshToken: string }
@@ -65,10 +71,10 @@ export interface SessionChain {
   mark (): number
   /**
    * A session for a login with this mark.
-   * @param clientId of the OAuth client that it is for, where there is one
+   * @param holder for whom it is
    * @throws errors.AccessDeniedError when the user, or the identity, has been revoked since
    */
-  begin (identity: Identity, userId: string, mark: number, clientId?: string): Promise<SessionGrant>
+  begin (identity: Identity, userId: string, mark: number, holder?: SessionHolder): Promise<SessionGrant>
   /** Right before the login is answered. @throws as `begin` */
   confirm (identity: Identity, userId: string, mark: number): void
   /** Ends the oldest sessions of a user beyond `perUser`, once a login has succeeded. Does not reject. */
@@ -76,15 +82,17 @@ export interface SessionChain {
   /** Ends a session that was begun, and whose tokens nobody was given. */
   discard (sessionId: string): Promise<void>
   /**
-   * @throws errors.RefreshInvalidError, errors.RefreshReusedError
+   * @param jkt of the key that came with it
+   * @throws errors.RefreshInvalidError, errors.RefreshReusedError; KeyMissing for a bound one without its key, which
+   * spends and ends nothing
    * @throws errors.SessionExpiredError, errors.SessionRevokedError
    */
-  present (refreshToken: string, request?: FastifyRequest | null): Promise<Claim<RefreshGrant>>
+  present (refreshToken: string, request?: FastifyRequest | null, jkt?: string | null): Promise<Claim<RefreshGrant>>
   /**
    * The session of an access token: its idle time begins again, its refresh token stays as it is.
    * @throws as `present`
    */
-  claim (sessionId: string, request?: FastifyRequest | null): Promise<Claim>
+  claim (sessionId: string, request?: FastifyRequest | null, jkt?: string | null): Promise<Claim>
 }
 
 export interface ChainParts {
@@ -114,13 +122,14 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     identity: Identity,
     userId: string,
     mark: number,
-    clientId?: string
+    { clientId, jkt }: SessionHolder = {}
   ): Promise<SessionGrant> {
     confirm(identity, userId, mark)
     const ask = calls.open()
     const session = {
       ...newSession(identity, userId, revocations.beginning(userId, mark, keyOf(identity))),
-      ...(clientId !== undefined && { clientId })
+      ...(clientId !== undefined && { clientId }),
+      ...(jkt !== undefined && { jkt })
     }
     await ask(store => store.create(session))
     if (isRevokedSince(identity, userId, mark)) await ending.unused(ask, session.id)
@@ -141,10 +150,16 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     await ending.surplus(calls.open(), userId).catch(() => {})
   }
 
-  async function present (refreshToken: string, request: FastifyRequest | null = null): Promise<Claim<RefreshGrant>> {
+  async function present (
+    refreshToken: string,
+    request: FastifyRequest | null = null,
+    jkt: string | null = null
+  ): Promise<Claim<RefreshGrant>> {
     const presented = tokens.read(refreshToken)
     const ask = calls.open()
     const session = await goingOn(ask, presented.sessionId)
+    // Before anything else: whoever lacks the key must not be able to end the session by an old token either.
+    requireKey(session, jkt)
     const arrivedAt = arrivals.arrivedAt(session)
     const position = judge(session, presented, arrivedAt, retryWindow, clock.now())
     if (position === 'reused') {
@@ -165,16 +180,22 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     }
   }
 
-  async function claim (sessionId: string, request: FastifyRequest | null = null): Promise<Claim> {
+  async function claim (
+    sessionId: string,
+    request: FastifyRequest | null = null,
+    jkt: string | null = null
+  ): Promise<Claim> {
     const ask = calls.open()
     const session = await goingOn(ask, sessionId)
+    requireKey(session, jkt)
     return {
       sessionId,
       identity: restoreIdentity(session.identity),
       async advance (userId) {
         const { version } = await write(ask, session, userId, used => used)
         // It came with no refresh token, so it does not show that one has arrived.
-        return { sessionId, tokenId: tokenIdFor(null, version), beganAt: session.createdAt, clientId: session.clientId }
+        const { createdAt: beganAt, clientId } = session
+        return { sessionId, tokenId: tokenIdFor(null, version), beganAt, clientId, jkt: session.jkt }
       },
       end: async () => await ending.live(ask, session, { cause: 'denied', request }),
       postpone: () => {}
@@ -251,12 +272,13 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     return nextUserId !== userId && revocations.isEnded(id, nextUserId)
   }
 
-  function refreshable ({ id, secretId, version, createdAt, clientId }: Session, counter: number): SessionGrant {
+  function refreshable ({ id, secretId, version, createdAt, clientId, jkt }: Session, counter: number): SessionGrant {
     return {
       sessionId: id,
       tokenId: tokenIdFor(counter, version),
       beganAt: createdAt,
       clientId,
+      jkt,
       refreshToken: tokens.make({ sessionId: id, counter, secretId })
     }
   }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { EndCause, Events } from '../events.js'
 import { beganAt } from './refresh-token.js'
 import { skew, type RevocableUser, type Revocations } from './revocations.js'
-import type { ListedSession, Revocation, SessionStore } from './store.js'
+import type { ListedSession, Revocation, Session, SessionStore } from './store.js'
 import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
 /** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
@@ -16,7 +16,8 @@ export interface Occasion { readonly cause: EndCause, readonly request?: Fastify
  * What has ended, or is listed already, is passed over: nothing is appended to the list for it.
  */
 export interface Ending {
-  session (ask: Ask, sessionId: string, on: Occasion): Promise<void>
+  /** @param check throws where it is not the caller's to end */
+  session (ask: Ask, sessionId: string, on: Occasion, check?: (session: Session) => void): Promise<void>
   /** A session whose row has just been read. */
   live (ask: Ask, session: ListedSession, on: Occasion): Promise<void>
   /** A session whose tokens nobody has been given. */
@@ -114,10 +115,17 @@ export function createEnding (parts: EndingParts): Ending {
     }
   }
 
-  async function session (ask: Ask, sessionId: string, on: Occasion): Promise<void> {
+  async function session (
+    ask: Ask,
+    sessionId: string,
+    on: Occasion,
+    check = (_session: Session): void => {}
+  ): Promise<void> {
     if (revocations.isListed(sessionId)) return
     const session = await ask(store => store.read(sessionId))
-    if (session !== null && session.issuer === issuer && !session.ended) await live(ask, session, on)
+    if (session === null || session.issuer !== issuer || session.ended) return
+    check(session)
+    await live(ask, session, on)
   }
 
   // Callers at once share one end: each would append an entry.

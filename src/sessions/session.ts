@@ -27,6 +27,14 @@ export function requireGoingOn (session: Session | null, issuer: string, now: nu
   return session
 }
 
+/** A refresh token that is bound to a key which did not come with it (RFC 9449, 5). */
+export class KeyMissing extends errors.RefreshInvalidError {}
+
+/** @throws KeyMissing for a session that is bound to another key */
+export function requireKey ({ jkt }: Pick<Session, 'jkt'>, presented: string | null): void {
+  if (jkt !== undefined && jkt !== presented) throw new KeyMissing('bound to a key that was not proven')
+}
+
 /** What a refresh token is to its session: the current one, the one before it to be answered again, or a theft. */
 export type Position = 'current' | 'retry' | 'reused'
 

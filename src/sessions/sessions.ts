@@ -8,7 +8,7 @@ import { counterOf, createRefreshTokens } from './refresh-token.js'
 import { createRevocationFeed } from './revocation-feed.js'
 import { createRevocations, type RevocableUser } from './revocations.js'
 import { requireOperations, type ResolvedSessionOptions } from './session-options.js'
-import { identityKeyOf, providerSessionOf, usedAt } from './session.js'
+import { identityKeyOf, providerSessionOf, requireKey, usedAt } from './session.js'
 import type { ListedSession, SessionStore, SpentKey } from './store.js'
 import { createStoreCalls, createStoreClock } from './store-calls.js'
 
@@ -71,8 +71,13 @@ export interface Sessions extends SessionChain {
   endProviderSession (provider: string, sid: string, before?: number, on?: Occasion): Promise<void>
   /** One access token. */
   revokeToken (token: RevocableToken, on?: Occasion): Promise<void>
-  /** RFC 7009: ends the session of a refresh token, of an old one too. @throws errors.RefreshInvalidError */
-  revokeRefreshToken (refreshToken: string, on?: Occasion): Promise<void>
+  /**
+   * RFC 7009: ends the session of a refresh token, of an old one too.
+   *
+   * @param jkt of the key that came with it
+   * @throws errors.RefreshInvalidError; KeyMissing for a bound one without its key
+   */
+  revokeRefreshToken (refreshToken: string, on?: Occasion, jkt?: string | null): Promise<void>
   /** All of `keys`, or none and false. `expiresAt` in milliseconds. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
   /** Keeps a value for `lifetime` milliseconds, on every server of the store. */
@@ -167,6 +172,15 @@ export function createSessions (
     return lastUsed.map(session => entryOf(session, currentId))
   }
 
+  async function revokeRefreshToken (
+    refreshToken: string,
+    on = byOperator,
+    jkt: string | null = null
+  ): Promise<void> {
+    const { sessionId } = tokens.read(refreshToken)
+    await ending.session(calls.open(), sessionId, on, session => requireKey(session, jkt))
+  }
+
   async function flush (): Promise<void> {
     await Promise.all([arrivals.flush(), ending.settled()])
   }
@@ -203,8 +217,7 @@ export function createSessions (
       await ending.providerSession(providerSessionOf(provider, sid), before, on)
     },
     revokeToken: (token, on = byOperator) => ending.token(calls.open(), token, on),
-    revokeRefreshToken: async (refreshToken, on = byOperator) =>
-      await ending.session(calls.open(), tokens.read(refreshToken).sessionId, on),
+    revokeRefreshToken,
     spend: keys =>
       calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
     keep: (key, value, lifetime) =>

@@ -22,6 +22,11 @@ export interface Session {
   readonly providerSession: string | null
   /** The OAuth client that it was begun for, of a login by redirect. */
   readonly clientId?: string
+  /**
+   * The key that its refresh tokens are bound to, by its thumbprint (RFC 9449, 5; RFC 7638), where they are: a store
+   * that lost it would make them good for whoever has them.
+   */
+  readonly jkt?: string
   /** Which of the servers' secrets made its refresh tokens. */
   readonly secretId: string
   /** Number of the current refresh token; the one at login is 0. */

@@ -6,6 +6,7 @@ import {
   type Permission
 } from '../permissions/permissions.js'
 import type { User } from '../permissions/user.js'
+import { isObject } from '../strict-json.js'
 import { authenticationClaims, isText, isTime, type Authentication } from './authentication.js'
 
 /** Who receives an access token, and what it says. */
@@ -17,6 +18,8 @@ export interface Grantee {
   authentication?: Authentication
   sessionId?: string
   tokenId: string
+  /** The thumbprint of the key that it is bound to. */
+  jkt?: string
 }
 
 export interface ClaimRules {
@@ -33,7 +36,7 @@ export const longestLifetime = 86400
 
 /** The claims of a new access token (RFC 9068, 2.2), at `now` in seconds. */
 export function writeClaims (
-  { userId, granted, vouched, authentication, sessionId, tokenId }: Grantee,
+  { userId, granted, vouched, authentication, sessionId, tokenId, jkt }: Grantee,
   rules: ClaimRules,
   now: number
 ): Record<string, unknown> {
@@ -49,6 +52,8 @@ export function writeClaims (
     ...(vouched !== undefined && userId !== `${vouched.provider}:${vouched.subject}` && { idp_sub: vouched.subject }),
     ...(sessionId !== undefined && { sid: sessionId }),
     ...(authentication !== undefined && authenticationClaims(authentication)),
+    // RFC 9449, 6.1.
+    ...(jkt !== undefined && { cnf: { jkt } }),
     level: granted.level,
     permissions: granted.permissions,
     ...granted.claims
@@ -109,6 +114,16 @@ export function readUser (payload: Record<string, unknown>, rules: ClaimRules, n
     issuedAt: iat,
     expiresAt: exp
   })
+}
+
+/**
+ * The thumbprint of the key that a payload binds its token to (RFC 9449, 6.1); null for one that is bound to none,
+ * undefined for a confirmation that this server does not write.
+ */
+export function boundTo ({ cnf }: Record<string, unknown>): string | null | undefined {
+  if (cnf === undefined) return null
+  if (!isObject(cnf) || Object.keys(cnf).length !== 1) return undefined
+  return isText(cnf.jkt) && /^[A-Za-z0-9_-]{43}$/.test(cnf.jkt) ? cnf.jkt : undefined
 }
 
 /** The provider's id of the user: said in `idp_sub`, else the rest of `sub` after the provider's name. */

@@ -5,7 +5,8 @@ import type { Signatures } from './signatures.js'
 /** What a client is told after a login: RFC 6749, 5.1, and the members that mobile SDKs of the original read. */
 export interface TokenAnswer {
   access_token: string
-  token_type: 'Bearer'
+  /** `DPoP` for one that is bound to the client's key (RFC 9449, 5). */
+  token_type: 'Bearer' | 'DPoP'
   /** Seconds. */
   expires_in: number
   user: { userId: string, provider: string | null, level: 'authenticated' | 'admin', permissions: readonly string[] }
@@ -37,10 +38,10 @@ export function createIssuer (signatures: readonly Signatures[], rules: ClaimRul
   }
 }
 
-function answer (token: string, { userId, granted, vouched }: Grantee, lifetime: number): TokenAnswer {
+function answer (token: string, { userId, granted, vouched, jkt }: Grantee, lifetime: number): TokenAnswer {
   return {
     access_token: token,
-    token_type: 'Bearer',
+    token_type: jkt === undefined ? 'Bearer' : 'DPoP',
     expires_in: lifetime,
     user: { userId, provider: vouched?.provider ?? null, level: granted.level, permissions: granted.permissions },
     authenticationToken: token

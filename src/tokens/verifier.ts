@@ -1,12 +1,19 @@
 import { errors } from '../errors.js'
 import type { User } from '../permissions/user.js'
 import { isObject } from '../strict-json.js'
-import { hasExpired, readUser, type ClaimRules } from './claims.js'
+import { boundTo, hasExpired, readUser, type ClaimRules } from './claims.js'
 import { longestToken } from './issuer.js'
 import type { Signatures } from './signatures.js'
 
-/** The user of an access token of this server. Synchronous; remembers nothing. */
-export type Verifier = (token: string) => User
+/** What an access token says. */
+export interface VerifiedToken {
+  readonly user: User
+  /** The thumbprint of the key that it is bound to; null for one that is good for whoever has it. */
+  readonly jkt: string | null
+}
+
+/** What an access token of this server says. Synchronous; remembers nothing. */
+export type Verifier = (token: string) => VerifiedToken
 
 /**
  * Accepts what this server's keys have written, and nothing else.
@@ -21,9 +28,9 @@ export function createVerifier (signatures: readonly Signatures[], rules: ClaimR
     const written = token.length > longestToken ? undefined : writerOf(token)
     if (written === undefined) throw new errors.TokenInvalidError('format')
     const now = Date.now() / 1000
-    const user = userOf(written, token, now)
-    if (hasExpired(user.expiresAt, rules.tolerance, now)) throw new errors.TokenExpiredError()
-    return user
+    const verified = contentOf(written, token, now)
+    if (hasExpired(verified.user.expiresAt, rules.tolerance, now)) throw new errors.TokenExpiredError()
+    return verified
   }
 
   function writerOf (token: string): Signatures | undefined {
@@ -32,11 +39,12 @@ export function createVerifier (signatures: readonly Signatures[], rules: ClaimR
   }
 
   // Whatever the library underneath throws is a refusal.
-  function userOf (written: Signatures, token: string, now: number): User {
+  function contentOf (written: Signatures, token: string, now: number): VerifiedToken {
     try {
       const claims = readVerified(written, token)
       const user = claims === null ? null : readUser(claims, rules, now)
-      if (user !== null) return user
+      const jkt = claims === null ? null : boundTo(claims)
+      if (user !== null && jkt !== undefined) return { user, jkt }
     } catch (cause) {
       throw new errors.TokenInvalidError('signature', { cause })
     }

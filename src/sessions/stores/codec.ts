@@ -8,13 +8,14 @@ export type Fields = Readonly<Record<string, unknown>>
  * Members that a newer server wrote are kept as they are, so that this one does not undo them.
  */
 export function sessionOf (fields: Fields): Session | null {
-  const { id, issuer, userId, identity, secretId, ended, clientId } = fields
+  const { id, issuer, userId, identity, secretId, ended, clientId, jkt } = fields
   const [counter, createdAt, lastUsedAt, expiresAt, version] =
     [fields.counter, fields.createdAt, fields.lastUsedAt, fields.expiresAt, fields.version].map(integerOf)
   const arrivedAt = fields.arrivedAt === null ? null : integerOf(fields.arrivedAt)
   if (typeof id !== 'string' || typeof issuer !== 'string' || typeof userId !== 'string') return null
   if (typeof identity !== 'string' || typeof secretId !== 'string' || typeof ended !== 'boolean') return null
   if (clientId !== undefined && typeof clientId !== 'string') return null
+  if (jkt !== undefined && typeof jkt !== 'string') return null
   if (counter === undefined || createdAt === undefined || lastUsedAt === undefined) return null
   if (expiresAt === undefined || version === undefined || arrivedAt === undefined) return null
   const texts = { id, issuer, userId, identity, secretId }
