@@ -20,7 +20,9 @@ export const ofSessions: StoreChecks = {
       identity: '{"name":"O\'Brien \\u0000 ✓"}',
       identityKey: '["conformance","O\'Brien \\ ✓"]',
       providerSession: '["conformance","sid"]',
-      arrivedAt: 1_700_000_000_123
+      arrivedAt: 1_700_000_000_123,
+      clientId: 'an.app~1',
+      jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I'
     })
     assert.deepEqual({ ...await store.read(session.id) }, session)
   },
