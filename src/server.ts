@@ -102,7 +102,7 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   const proofs = options.dpop === null
     ? null
     : createProofs({ options: options.dpop, issuer: options.issuer, material })
-  if (proofs !== null && proofs.nonces !== null && proofs.asksGuardedForNonce) offerNonces(app, proofs.nonces)
+  if (proofs !== null && proofs.nonces !== null) offerNonces(app, proofs.nonces)
   const possession = createPossession(proofs, options.dpop?.required ?? false)
   const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
   const kinds = credentialKinds(options, resourceMetadata)

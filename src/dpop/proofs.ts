@@ -33,8 +33,6 @@ export interface Proofs {
   check (proof: string, target: ProofTarget, binding: Binding): void
   /** Null where no nonces are asked for. */
   readonly nonces: ProofNonces | null
-  /** Whether guards ask for them too. */
-  readonly asksGuardedForNonce: boolean
 }
 
 export interface ProofParts {
@@ -112,7 +110,7 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
     return age <= maxAge && age >= -tolerance
   }
 
-  return { keyOf, check, nonces, asksGuardedForNonce: whoAsks === 'always' }
+  return { keyOf, check, nonces }
 }
 
 interface Segments { header: string, payload: string, signature: string, signed: string }
