@@ -39,10 +39,10 @@ t.test('the token goes to the own origin', async t => {
   const inputs = ['/me', 'me', `${url}/me`, `${url}/me?a=b#c`, new URL(`${url}/me`), new Request(`${url}/me`)]
   for (const input of inputs) t.equal((await client.fetch(input)).status, 200, String(input))
   const { fetch } = client
-  const answer = await fetch('/echo', { method: 'post', headers: { 'Content-Type': 'application/json' }, body: '[1]' })
+  const answer = await fetch('/todos', { method: 'post', headers: { 'Content-Type': 'application/json' }, body: '[1]' })
   t.strictSame([answer.status, await answer.json()], [200, [1]], 'apart from the client, with its own headers')
   const headers = { 'content-type': 'application/json' }
-  const posted = new Request(`${url}/echo`, { method: 'POST', headers, body: '{}' })
+  const posted = new Request(`${url}/todos`, { method: 'POST', headers, body: '{}' })
   t.equal((await fetch(posted)).status, 200)
   t.equal((await fetch(new Request(`${url}/me`), { headers: { 'x-own': '1' } })).status, 200)
   t.equal(server.headersOf('/me')['x-own'], '1')

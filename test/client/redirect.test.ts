@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { createClient, memoryStorage, type Client } from '../../src/client/index.js'
+import { browse } from './browse.js'
 import { define } from './globals.js'
 import { appUri, clientServer } from './server.js'
 
@@ -11,21 +12,6 @@ function open (storage = memoryStorage()): Client {
 }
 
 const login = { provider: 'corp', redirectUri: appUri }
-
-/** A browser that has no pages: from the address of a client's to the one that it comes back to. */
-async function browse (address: string): Promise<string> {
-  const cookies = new Map<string, string>()
-  while (address.startsWith('http://127.0.0.1:')) {
-    const cookie = [...cookies].map(pair => pair.join('=')).join('; ')
-    const answer = await fetch(address, { redirect: 'manual', headers: { cookie } })
-    for (const line of answer.headers.getSetCookie()) {
-      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      cookies.set(name, value)
-    }
-    address = answer.headers.get('location') ?? `ended with ${answer.status}`
-  }
-  return address
-}
 
 t.test('a login by redirect, with a restart of the app between', async t => {
   const storage = memoryStorage()

@@ -27,11 +27,11 @@ t.test('a token is renewed a little before it expires, once for all requests', a
 t.test('and after the server has said that it has expired; the request is repeated once', async t => {
   const { server, client } = await loggedIn(t, { fetch: withoutExpiry })
   const body = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"a":1}' }
-  for (const input of ['/echo', new Request(`${server.url}/echo`, body)]) {
+  for (const input of ['/todos', new Request(`${server.url}/todos`, body)]) {
     mock.timers.tick(lifetime + 6 * second)
     const answer = await client.fetch(input, typeof input === 'string' ? body : undefined)
     t.strictSame([answer.status, await answer.json()], [200, { a: 1 }])
-    t.strictSame(server.calls.splice(0).slice(-3), ['POST /echo 401', 'POST /token 200', 'POST /echo 200'])
+    t.strictSame(server.calls.splice(0).slice(-3), ['POST /todos 401', 'POST /token 200', 'POST /todos 200'])
   }
   mock.timers.tick(lifetime + 6 * second)
   const answers = await Promise.all([client.fetch('/me'), client.fetch('/me'), client.fetch('/me')])
@@ -47,7 +47,7 @@ t.test('and after the server has said that it has expired; the request is repeat
 t.test('what cannot be sent twice is not, and its next one goes through', async t => {
   const { server, client } = await loggedIn(t, { fetch: withoutExpiry })
   mock.timers.tick(lifetime + 6 * second)
-  const send = () => client.fetch('/echo', {
+  const send = () => client.fetch('/todos', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: new Blob(['[1]']).stream(),

@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { TokenExchangeOptions } from '../../src/index.js'
 import type { Fetch } from '../../src/client/index.js'
-import { facebook, oidc } from '../../src/providers/index.js'
+import { facebook, google, oidc } from '../../src/providers/index.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { startIdentityServer, type IdentityServer } from '../../src/testing/index.js'
 import { buildServer, secret, type Closing } from '../server.js'
@@ -72,6 +72,7 @@ export async function clientServer (
     keys: secret,
     providers: {
       facebook: facebook(idp.facebook.options),
+      google: google(idp.google.options),
       corp: oidc({ ...idp.oidc.options, redirect: { clientSecret: idp.oidc.clientSecret } })
     },
     clients: { app: { redirectUris: [appUri, 'http://127.0.0.1/callback'] } },
@@ -80,7 +81,7 @@ export async function clientServer (
   }, { prepare: watch })
   app.get('/me', { onRequest: app.requireUser() }, request => request.auth.user)
   app.get('/open', { onRequest: app.requireLevel('everyone') }, request => ({ user: request.auth.user?.id ?? null }))
-  app.post('/echo', { onRequest: app.requireUser() }, request => request.body)
+  app.post('/todos', { onRequest: app.requireUser() }, request => request.body)
   await app.listen({ host: '127.0.0.1', port: Number(new URL(url).port) })
 
   return {
