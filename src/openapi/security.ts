@@ -22,6 +22,8 @@ export interface SecurityOptions {
   readonly headers: CredentialHeaders
   readonly applicationKeys: KeyList
   readonly masterKeys: KeyList
+  /** Null without proofs of possession. */
+  readonly dpop: { readonly mode: string } | null
 }
 
 export interface Security {
@@ -51,8 +53,14 @@ export function createSecurity (options: SecurityOptions): Security {
   }
 }
 
+const boundToken = {
+  type: 'http',
+  scheme: 'DPoP',
+  description: 'An access token that is bound to a key of the client, with a proof in the header DPoP (RFC 9449).'
+}
+
 /** A row for each kind of credential. */
-function schemesOf ({ headers, applicationKeys, masterKeys }: SecurityOptions): SecurityScheme[] {
+function schemesOf ({ headers, applicationKeys, masterKeys, dpop }: SecurityOptions): SecurityScheme[] {
   const inHeader = (name: string, description: string) => ({ type: 'apiKey', in: 'header', name, description })
   const bearer = {
     type: 'http',
@@ -62,6 +70,7 @@ function schemesOf ({ headers, applicationKeys, masterKeys }: SecurityOptions): 
   }
   return [
     { name: 'bearer', proves: 'user', isTaken: true, definition: bearer },
+    ...(dpop?.mode === 'all' ? [{ name: 'dpop', proves: 'user', isTaken: true, definition: boundToken } as const] : []),
     {
       name: 'applicationKey',
       proves: 'application',

@@ -27,7 +27,7 @@ export const loginErrors = [
 
 const tokenMembers = {
   access_token: text,
-  token_type: oneOf('Bearer'),
+  token_type: oneOf('Bearer', 'DPoP'),
   expires_in: whole,
   user: object({ userId: text, provider: text, level: oneOf('authenticated', 'admin'), permissions: arrayOf(text) }),
   authenticationToken: text,

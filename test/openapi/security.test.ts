@@ -185,6 +185,18 @@ t.test('the schemes are those in use, by the names of the headers', async t => {
   })
 })
 
+t.test('a token that is bound to a key is another way to prove a user, where access tokens are bound', async t => {
+  const rows = [['all', ['bearer', 'dpop', 'masterKey']], ['refresh', ['bearer', 'masterKey']]] as const
+  for (const [mode, expected] of rows) {
+    const app = await documentedApp(t, { dpop: mode, sessions: {} })
+    app.get('/', { onRequest: app.requireLevel('authenticated') }, () => 'ok')
+    const document = await documentOf(app)
+    t.strictSame(securityOf(document, '/'), expected)
+    t.match(document.components.securitySchemes, mode === 'all' ? { dpop: { type: 'http', scheme: 'DPoP' } } : {})
+    t.equal('dpop' in (document.components.securitySchemes ?? {}), mode === 'all')
+  }
+})
+
 t.test('where nobody can pass, the document does not say that everyone may', async t => {
   const app = await documentedApp(t, { applicationKeys: {}, masterKeys: {} })
   app.get('/', { onRequest: app.requireLevel('application') }, () => 'ok')
