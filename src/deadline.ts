@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** The deadline has passed, or the server is closing, before the work was done. */
 export class DeadlineExceeded extends Error {
   constructor (why: string) {
@@ -64,6 +66,8 @@ export function createDeadlines (): Deadlines {
   const untimed = new Set<Run>()
   const timed = new Set<Run>()
   const closing = new AbortController()
+  // Each document of a provider that is being fetched listens to it: there may be any number of providers.
+  setMaxListeners(0, closing.signal)
   let isComing = false
 
   function within<T> (milliseconds: number, work: (deadline: Deadline) => T | Promise<T>): Promise<T> {
