@@ -36,8 +36,8 @@ export const rooms = {
   ],
   plugin: [...open, 'options/options', 'server', 'guards', 'routes', 'openapi'],
   index: [
-    ...open, 'plugin', 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'guards', 'routes', 'azure',
-    'applications'
+    ...open, 'plugin', 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
+    'azure', 'applications'
   ],
 
   testing: [...open, 'http', 'sessions'],
