@@ -1,10 +1,12 @@
-import { constants, createHash, verify, type KeyObject } from 'node:crypto'
-import { promisify } from 'node:util'
+import { createHash } from 'node:crypto'
 import { rejected } from '../errors.js'
 import type { KeySet } from '../http/key-set.js'
 import { isId, type AuthorizationGrant, type GrantType, type NoncePolicy, type VerifyContext } from '../identity.js'
-import { decodeUtf8, isObject, parseJson, type JsonObject } from '../strict-json.js'
+import type { JsonObject } from '../strict-json.js'
 import { standardIdentity, toBoolean, type StandardIdentity } from './openid-claims.js'
+import {
+  checkExpiry, checkIssued, checkIssuer, isTime, matchAudience, readToken, requireSignature, tolerance
+} from './signed-token.js'
 
 /** What a provider declares of its ID tokens. Everything that is named here is checked. */
 export interface IdTokenRules {
@@ -32,14 +34,6 @@ export interface IdTokenRules {
 /** With its keys at hand. */
 export type ResolvedRules = IdTokenRules & { readonly keys: KeySet }
 
-const longestToken = 16 * 1024
-const deepestNesting = 32
-/** Seconds that clocks may differ. */
-const tolerance = 30
-const longestAge = 24 * 3600
-// Each changes what is signed or how it is read; no provider uses one.
-const refusedHeaders = ['crit', 'b64', 'zip']
-
 /**
  * Verifies an ID token (OpenID Connect Core, 3.1.3.7; RFC 8725) against declared rules, cheap checks first.
  *
@@ -52,56 +46,18 @@ export async function verifyIdToken (
   { token, nonce }: Pick<AuthorizationGrant, 'token' | 'nonce'>,
   context: VerifyContext
 ): Promise<StandardIdentity> {
-  const [header, payload] = decode(token)
-  const { algorithm, kid } = readHeader(header, rules.algorithms)
-  const { plain, exact } = parsePart(payload)
+  const { algorithm, kid, plain, exact } = readToken(token, rules.algorithms)
   checkKind(plain)
   checkIssuer(plain, rules.issuers)
   const clientId = matchAudience(plain, rules.clientIds)
   if (!isId(plain.sub)) throw rejected('subject', 'sub')
   checkTimes(plain)
   checkNonce(policy, rules.nonceForms, nonce, plain)
-  const found = rules.keys.key(kid, algorithm, context)
-  const { publicKey, jwk } = found instanceof Promise ? await found : found
-  const isSigned = isSignedBy(publicKey, algorithm, token)
-  if (!(isSigned instanceof Promise ? await isSigned : isSigned)) throw rejected('signature', 'signature')
+  const verified = requireSignature(rules.keys, { token, algorithm, kid }, context)
+  const jwk = verified instanceof Promise ? await verified : verified
   rules.check?.(plain, jwk)
   const identity = standardIdentity(exact, clientId)
   return rules.identity?.(identity) ?? identity
-}
-
-/** RFC 7515, 7.1: three parts of base64url, in the one spelling that the bytes have. */
-function decode (token: string): [header: Buffer, payload: Buffer] {
-  if (token.length > longestToken) throw rejected('form', 'too long')
-  const [header, payload, signature, ...more] = token.split('.').map(part => {
-    const bytes = Buffer.from(part, 'base64url')
-    if (part === '' || bytes.toString('base64url') !== part) throw rejected('form', 'form')
-    return bytes
-  })
-  if (header === undefined || payload === undefined || signature === undefined || more.length > 0) {
-    throw rejected('form', 'form')
-  }
-  return [header, payload]
-}
-
-function parsePart (bytes: Buffer): { plain: JsonObject, exact: JsonObject } {
-  try {
-    const { plain, exact } = parseJson(decodeUtf8(bytes), deepestNesting)
-    if (isObject(plain) && isObject(exact)) return { plain, exact }
-  } catch { /* refused below, like all that is not an object */ }
-  throw rejected('form', 'form')
-}
-
-function readHeader (bytes: Buffer, algorithms: readonly string[]): { algorithm: string, kid: string } {
-  const { alg, kid, typ, ...others } = parsePart(bytes).plain
-  if (typeof alg !== 'string' || !algorithms.includes(alg)) {
-    throw rejected('algorithm', 'alg', { expected: algorithms, got: shown(alg) })
-  }
-  // RFC 8725, 3.11: a logout token or an access token of the same issuer is not an ID token.
-  if (typ !== undefined && !(typeof typ === 'string' && typ.toUpperCase() === 'JWT')) throw rejected('form', 'typ')
-  if (refusedHeaders.some(name => others[name] !== undefined)) throw rejected('form', 'crit')
-  if (typeof kid !== 'string' || kid === '') throw rejected('key', 'kid')
-  return { algorithm: alg, kid }
 }
 
 /**
@@ -112,52 +68,10 @@ function checkKind ({ events }: JsonObject): void {
   if (events !== undefined) throw rejected('claims', 'events')
 }
 
-function checkIssuer (claims: JsonObject, issuers: IdTokenRules['issuers']): void {
-  const expected = typeof issuers === 'function' ? [issuers(claims)] : issuers
-  if (typeof claims.iss !== 'string' || !expected.includes(claims.iss)) {
-    throw rejected('issuer', 'iss', { expected, got: shown(claims.iss) })
-  }
-}
-
-function matchAudience ({ aud, azp }: JsonObject, clientIds: readonly string[]): string {
-  const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
-  const clientId = clientIds.find(id => audiences.includes(id))
-  if (clientId === undefined || !audiences.every(audience => typeof audience === 'string')) {
-    throw rejected('audience', 'aud', { expected: clientIds, got: shown(aud) })
-  }
-  const isOurs = azp === undefined || (typeof azp === 'string' && clientIds.includes(azp))
-  if (audiences.length > 1 && !isOurs) throw rejected('audience', 'azp')
-  return clientId
-}
-
 function checkTimes ({ exp, iat, nbf }: JsonObject): void {
-  const now = Date.now() / 1000
-  if (!isTime(exp) || exp <= now - tolerance) {
-    throw rejected('time', 'exp', { expected: 'later than now', got: ageOf(exp) })
-  }
-  if (!isTime(iat) || iat > now + tolerance || iat < now - longestAge - tolerance) {
-    throw rejected('time', 'iat', { expected: 'of the last 24 hours', got: ageOf(iat) })
-  }
-  if (nbf !== undefined && (!isTime(nbf) || nbf > now + tolerance)) throw rejected('time', 'nbf')
-}
-
-/** How old a time is, in words: what the log shows of a token that came late, or of a clock that is wrong. */
-function ageOf (time: unknown): string {
-  if (!isTime(time)) return 'no time'
-  const age = Math.round(Date.now() / 1000 - time)
-  return age < 0 ? `${-age} s ahead` : `${age} s ago`
-}
-
-const longestShown = 200
-
-/** A claim as the log may show it: short, and no object. */
-function shown (claim: unknown): unknown {
-  if (Array.isArray(claim)) return claim.slice(0, 5).map(shown)
-  return typeof claim === 'string' ? claim.slice(0, longestShown) : typeof claim
-}
-
-function isTime (value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
+  checkExpiry(exp)
+  checkIssued(iat)
+  if (nbf !== undefined && (!isTime(nbf) || nbf > Date.now() / 1000 + tolerance)) throw rejected('time', 'nbf')
 }
 
 /**
@@ -187,38 +101,4 @@ function isNonce (claimed: unknown, posted: string, forms: IdTokenRules['nonceFo
   if (!forms.includes('sha256')) return false
   const hash = createHash('sha256').update(posted).digest()
   return claimed === hash.toString('hex') || claimed === hash.toString('base64url')
-}
-
-type Scheme = { hash: string | null } & (
-  { padding: number, saltLength?: number } | { dsaEncoding: 'ieee-p1363' } | object
-)
-
-/** RFC 7518, 3.3 to 3.5 and RFC 8037, 3.1, in OpenSSL's words. */
-const schemes: ReadonlyMap<string, Scheme> = new Map([
-  ...['256', '384', '512'].flatMap((bits): Array<[string, Scheme]> => [
-    [`RS${bits}`, { hash: `sha${bits}`, padding: constants.RSA_PKCS1_PADDING }],
-    [
-      `PS${bits}`,
-      { hash: `sha${bits}`, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
-    ],
-    [`ES${bits}`, { hash: `sha${bits}`, dsaEncoding: 'ieee-p1363' }]
-  ]),
-  ['EdDSA', { hash: null }]
-])
-
-const verifyInPool = promisify(verify)
-
-/**
- * Whether the key signed a compact JWS (RFC 7515, 5.2) of that algorithm. RSA at once: it takes 30 µs, less than the
- * way to the thread pool and back; the curves, which take up to 2 ms, there.
- */
-export function isSignedBy (publicKey: KeyObject, algorithm: string, jws: string): boolean | Promise<boolean> {
-  const scheme = schemes.get(algorithm)
-  if (scheme === undefined) return false
-  const { hash, ...how } = scheme
-  const end = jws.lastIndexOf('.')
-  const signed = Buffer.from(jws.slice(0, end), 'latin1')
-  const signature = Buffer.from(jws.slice(end + 1), 'base64url')
-  const work = publicKey.asymmetricKeyType === 'rsa' ? verify : verifyInPool
-  return work(hash, signed, { key: publicKey, ...how }, signature)
 }

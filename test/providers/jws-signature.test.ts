@@ -1,7 +1,7 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { isSignedBy } from '../../src/providers/id-token.js'
+import { isSignedBy } from '../../src/providers/signed-token.js'
 
 // https://github.com/C2SP/wycheproof: what a verifier of ID tokens accepts of these is what the vectors call valid,
 // read as it reads them: three canonical parts, and the algorithm that its declaration and the header agree on.
