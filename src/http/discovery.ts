@@ -18,14 +18,24 @@ export interface Discovery {
   metadata (context: Asking): Metadata | Promise<Metadata>
 }
 
+/** Where a configuration document is, and whose it must be. */
+export interface Configuration {
+  readonly url: string
+  readonly issuers: readonly string[]
+}
+
 /**
  * The configuration document of an issuer, which must name exactly that issuer.
  *
  * @see https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfigurationValidation
  */
 export function discover (issuer: string): Discovery {
-  const url = `${withoutSlash(issuer)}/.well-known/openid-configuration`
-  const configuration = new CachedDocument(url, body => readMetadata(body, issuer))
+  return discoverAt({ url: `${withoutSlash(issuer)}/.well-known/openid-configuration`, issuers: [issuer] })
+}
+
+/** The same of a document at a pinned address. */
+export function discoverAt (at: Configuration): Discovery {
+  const configuration = new CachedDocument(at.url, body => readMetadata(body, at))
   let latest: { url: string, keys: KeySet } | undefined
 
   function metadata (context: Asking): Metadata | Promise<Metadata> {
@@ -50,20 +60,21 @@ export function discover (issuer: string): Discovery {
   }
 }
 
-function readMetadata (document: unknown, issuer: string): Metadata {
+function readMetadata (document: unknown, { url: source, issuers }: Configuration): Metadata {
   if (!isObject(document)) throw new errors.ProviderUnavailableError('the discovery document cannot be read')
-  if (document.issuer !== issuer) throw new errors.ProviderUnavailableError(differenceOf(document.issuer, issuer))
+  const { issuer } = document
+  if (!issuers.some(one => one === issuer)) throw new errors.ProviderUnavailableError(differenceOf(issuer, issuers))
   const endpoint = (name: string): string => {
     const url = document[name]
-    if (isCallable(url, issuer)) return url
+    if (isCallable(url, source)) return url
     throw new errors.ProviderUnavailableError(`the discovery document has no usable ${name}`)
   }
   endpoint('jwks_uri')
   return { document, endpoint }
 }
 
-function differenceOf (found: unknown, issuer: string): string {
-  return typeof found === 'string' && withoutSlash(found) === withoutSlash(issuer)
+function differenceOf (found: unknown, issuers: readonly string[]): string {
+  return typeof found === 'string' && issuers.some(issuer => withoutSlash(found) === withoutSlash(issuer))
     ? 'configuration: the issuer of the discovery document differs by the slash at its end'
     : 'the discovery document is of another issuer'
 }
@@ -72,10 +83,10 @@ function withoutSlash (url: string): string {
   return url.endsWith('/') ? url.slice(0, -1) : url
 }
 
-/** Whether an address in a pinned issuer's document may be called: any https host; http only beside a http issuer. */
-function isCallable (value: unknown, issuer: string): value is string {
+/** Whether an address in a pinned document may be called: any https host; http only where that came by http. */
+function isCallable (value: unknown, source: string): value is string {
   if (typeof value !== 'string' || !URL.canParse(value)) return false
   const url = new URL(value)
   const isPlain = url.username === '' && url.password === '' && !value.includes('#')
-  return isPlain && isSecure(url) && (url.protocol === 'https:' || issuer.startsWith('http:'))
+  return isPlain && isSecure(url) && (url.protocol === 'https:' || source.startsWith('http:'))
 }
