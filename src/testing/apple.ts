@@ -1,7 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { serveAppleTokens, type AppleSession, type AppleTeam } from './apple-tokens.js'
 import { createAuthorizationCodes, type CodeOptions } from './authorization-codes.js'
 import { serveLoginPage, type LoginPage, type PageRequest } from './login-page.js'
+import { eventPost, type EventPost } from './event-requests.js'
 import { createKeyRing, type HeaderOverrides, type RotateOptions } from './signing-keys.js'
 import type { FaultSwitches, Site } from './site.js'
 
@@ -31,9 +32,18 @@ export interface LocalApple extends FaultSwitches {
   /** Whether an access or refresh token from a code exchange has been revoked. */
   isRevoked (token: string): boolean
   rotate (options?: RotateOptions): Promise<void>
+  /**
+   * A server-to-server notification: what Apple posts when a user stops using the app, deletes the account, or turns
+   * the private address off or on. Claims as given replace those of a good one.
+   */
+  notify (type: AppleEventType, subject?: string, claims?: Claims, header?: HeaderOverrides): Promise<EventPost>
 }
 
+type AppleEventType = 'consent-revoked' | 'account-delete' | 'email-disabled' | 'email-enabled' | (string & {})
+
 const day = 86_400
+const person = '001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234'
+const privateAddress = 'person@privaterelay.appleid.com'
 
 export function localApple (site: Site): LocalApple {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -48,8 +58,8 @@ export function localApple (site: Site): LocalApple {
     return await keys.sign({
       iss: 'https://appleid.apple.com',
       aud: clientIds[0],
-      sub: '001234.5a1b2c3d4e5f60718293a4b5c6d7e8f9.1234',
-      email: 'person@privaterelay.appleid.com',
+      sub: person,
+      email: privateAddress,
       email_verified: true,
       is_private_email: true,
       nonce_supported: true,
@@ -58,6 +68,22 @@ export function localApple (site: Site): LocalApple {
       exp: now + day,
       ...claims
     }, header)
+  }
+
+  // https://developer.apple.com/documentation/signinwithapple/processing-changes-for-sign-in-with-apple-accounts
+  const notify: LocalApple['notify'] = async (type, subject = person, claims = {}, header = {}) => {
+    const now = site.clock.now()
+    const address = type.startsWith('email-') ? { email: privateAddress, is_private_email: 'true' } : {}
+    const event = { type, sub: subject, event_time: now * 1000 + Date.now() % 1000, ...address }
+    const good = {
+      iss: 'https://appleid.apple.com',
+      aud: clientIds[0],
+      iat: now,
+      jti: randomBytes(16).toString('base64url'),
+      events: JSON.stringify(event)
+    }
+    const payload = await keys.sign({ ...good, ...claims }, { typ: undefined, ...header })
+    return eventPost('application/json', JSON.stringify({ payload }))
   }
 
   site.get(/^\/auth\/keys$/, call => keys.keySet(call.headers['if-none-match']))
@@ -94,7 +120,8 @@ export function localApple (site: Site): LocalApple {
     idToken,
     authorizationCode: (claims = {}, options = {}) => codes.issue(claims, options),
     isRevoked: token => sessions.get(token)?.revoked === true,
-    rotate: keys.rotate
+    rotate: keys.rotate,
+    notify
   }
 }
 

@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
   type AuthorizationCodes
 } from './authorization-codes.js'
 import { serveLoginPage, type LoginPage } from './login-page.js'
+import { eventPost, type EventPost } from './event-requests.js'
 import {
   graphError,
   isGraphErrorCode,
@@ -67,6 +68,10 @@ export interface LocalFacebook extends FaultSwitches {
   /** Sends ids as JSON numbers, exact to the last digit, and no longer as strings. */
   numericIds(on: boolean): void
   rotate(options?: RotateOptions): Promise<void>
+  /** What Facebook posts when a user removes the app. Members as given replace those of a good one. */
+  deauthorize(userId?: string, members?: Readonly<Record<string, unknown>>): EventPost
+  /** What it posts, to the address of its own, when that user asks for the deletion of its data. */
+  requestDeletion(userId?: string, members?: Readonly<Record<string, unknown>>): EventPost
 }
 
 // Both kinds of token speak of the same person unless told otherwise.
@@ -137,8 +142,22 @@ export function localFacebook (site: Site): LocalFacebook {
     numericIds (on) {
       switches.numericIds = on
     },
-    rotate: keys.rotate
+    rotate: keys.rotate,
+    deauthorize: (userId, members) => signedRequest({ appSecret, now: site.clock.now() }, userId, members),
+    requestDeletion: (userId, members) => signedRequest({ appSecret, now: site.clock.now() }, userId, members)
   }
+}
+
+// https://developers.facebook.com/docs/development/create-an-app/app-dashboard/data-deletion-callback
+function signedRequest (
+  { appSecret, now }: { appSecret: string, now: number },
+  userId = subject,
+  members: Readonly<Record<string, unknown>> = {}
+): EventPost {
+  const claims = { user_id: userId, algorithm: 'HMAC-SHA256', issued_at: now, ...members }
+  const payload = Buffer.from(JSON.stringify(claims)).toString('base64url')
+  const signed = `${createHmac('sha256', appSecret).update(payload).digest('base64url')}.${payload}`
+  return eventPost('application/x-www-form-urlencoded', new URLSearchParams({ signed_request: signed }).toString())
 }
 
 function goodToken (appId: string, now: number, person: FacebookPerson): GraphToken {

@@ -1,10 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto'
 import {
   createAuthorizationCodes,
   redeemForm,
   type CodeOptions
 } from './authorization-codes.js'
 import { serveLoginPage, type LoginPage } from './login-page.js'
+import { eventPost, type EventPost } from './event-requests.js'
 import { basicCredentials, json, type Answer, type Call, type FaultSwitches, type Site } from './site.js'
 
 /** A person on GitHub. */
@@ -44,6 +45,13 @@ export interface LocalGithub extends FaultSwitches {
   accessToken(person?: GithubPerson, overrides?: GithubTokenOverrides): string
   /** A code that is good once, for ten minutes. */
   authorizationCode(person?: GithubPerson, options?: CodeOptions): string
+  /** For `github({ ...options, events: { webhookSecret } })`. */
+  readonly webhookSecret: string
+  /**
+   * What a GitHub App's webhook is told: that a person has revoked its authorization, unless the event is another.
+   * Headers as given replace those of a good one.
+   */
+  notify(event?: string, person?: GithubPerson, headers?: Readonly<Record<string, string>>): EventPost
 }
 
 interface GithubToken {
@@ -53,6 +61,8 @@ interface GithubToken {
   valid: boolean
   scopes: readonly string[]
 }
+
+const octocat = 583231
 
 // docs.github.com, "Troubleshooting OAuth app access token request errors".
 const badCode = { error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' }
@@ -68,6 +78,7 @@ const badClient = {
 export function localGithub (site: Site): LocalGithub {
   const clientId = 'Iv1.0123456789abcdef'
   const clientSecret = randomBytes(20).toString('hex')
+  const webhookSecret = randomBytes(20).toString('hex')
   const tokens = new Map<string, GithubToken>()
   const codes = createAuthorizationCodes<GithubPerson>(site.clock, clientId, 600)
 
@@ -126,13 +137,39 @@ export function localGithub (site: Site): LocalGithub {
     },
     page,
     accessToken,
-    authorizationCode: (person = {}, options = {}) => codes.issue(person, options)
+    authorizationCode: (person = {}, options = {}) => codes.issue(person, options),
+    webhookSecret,
+    notify: (event = 'github_app_authorization', person = {}, headers = {}) =>
+      delivery(webhookSecret, event, person, headers)
   }
+}
+
+// https://docs.github.com/en/webhooks/webhook-events-and-payloads#github_app_authorization
+function delivery (
+  secret: string,
+  event: string,
+  { id = octocat, login = 'octocat' }: GithubPerson,
+  headers: Readonly<Record<string, string>>
+): EventPost {
+  const action = event === 'github_app_authorization' ? { action: 'revoked' } : {}
+  const sender = { login, id: String(id), type: 'User', site_admin: false }
+  const body = withNumber(JSON.stringify({ ...action, sender }))
+  return eventPost('application/json', body, {
+    'x-github-event': event,
+    'x-github-delivery': randomUUID(),
+    'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`,
+    ...headers
+  })
+}
+
+/** The id is a JSON number on the wire, exact to the last digit. */
+function withNumber (body: string): string {
+  return body.replace(/"id":"(\d+)"/, '"id":$1')
 }
 
 function authorization (token: string, { person, clientId, scopes }: GithubToken): Answer {
   const {
-    id = 583231,
+    id = octocat,
     login = 'octocat',
     name = null,
     email = null,
@@ -147,8 +184,7 @@ function authorization (token: string, { person, clientId, scopes }: GithubToken
     expires_at: null,
     user: { login, id: String(id), type: 'User', site_admin: false, avatar_url: avatarUrl, name, email }
   })
-  // The id is a JSON number on the wire, exact to the last digit.
-  return { ...answer, body: answer.body.replace(/"id":"(\d+)"/, '"id":$1') }
+  return { ...answer, body: withNumber(answer.body) }
 }
 
 function parametersOf ({ headers, body }: Call): URLSearchParams {

@@ -3,6 +3,7 @@ export type { IdentityServer, IdentityServerOptions } from './identity-server.js
 export type { LocalApple } from './apple.js'
 export type { CodeOptions } from './authorization-codes.js'
 export type { LoginPage } from './login-page.js'
+export type { EventPost } from './event-requests.js'
 export type { FacebookPerson, FacebookTokenOverrides, LocalFacebook } from './facebook.js'
 export type { GithubPerson, GithubTokenOverrides, LocalGithub } from './github.js'
 export type { GraphErrorCode } from './facebook-graph.js'
