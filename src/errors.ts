@@ -106,6 +106,8 @@ export const errors = {
     503,
     'The identity provider cannot be reached at the moment'
   ),
+  EventInvalidError: declare('AUTH_ERR_EVENT_INVALID', 400, 'The event was refused'),
+  EventFailedError: declare('AUTH_ERR_EVENT_FAILED', 503, 'The event cannot be taken at the moment'),
 
   // this server and its store
   OverloadedError: declare('AUTH_ERR_OVERLOADED', 503, 'Too many logins are in progress'),
@@ -132,7 +134,7 @@ export function rejected (
   return Object.assign(new errors.GrantRejectedError(reason, options), { check, ...compared })
 }
 
-/** Which check refused a grant, and what it compared: of errors that do not say, the provider itself. */
+/** Which check refused a grant or an event, and what it compared: of errors that do not say, the provider itself. */
 export function refusalOf (thrown: unknown): Compared & { readonly check: Check } {
   const said: { check?: unknown } & Compared = typeof thrown === 'object' && thrown !== null ? thrown : {}
   const { check, expected, got } = said

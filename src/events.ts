@@ -1,14 +1,10 @@
 import { channel, tracingChannel, type TracingChannel } from 'node:diagnostics_channel'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { codeOf, legible, type Check } from './errors.js'
+import type { ProviderEventKind } from './identity.js'
 
 /** Why a session has ended. */
 export type EndCause = 'logout' | 'revoked' | 'reused' | 'denied' | 'provider' | 'code-reused'
-
-/** What the provider's side of an identity has come to. */
-export type ProviderEventKind =
-  | 'sessions-revoked' | 'authorization-revoked' | 'account-disabled' | 'account-enabled' | 'account-deleted'
-  | 'credential-change' | 'email-changed' | 'data-deletion-requested' | 'verification' | 'other'
 
 /** What each kind of event says of itself. */
 type Told =

@@ -1,3 +1,6 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Check } from './errors.js'
+
 /** The kinds of authorization grant, by the member of the request body that carries them. */
 export const grantTypes = ['access_token', 'id_token', 'authorization_code'] as const
 
@@ -91,6 +94,33 @@ export interface AuthorizationAnswer {
   maxAge?: number
 }
 
+/** What the provider's side of an identity may come to. */
+export const providerEventKinds = [
+  'sessions-revoked', 'authorization-revoked', 'account-disabled', 'account-enabled', 'account-deleted',
+  'credential-change', 'email-changed', 'data-deletion-requested', 'verification', 'other'
+] as const
+
+export type ProviderEventKind = (typeof providerEventKinds)[number]
+
+/** What a provider tells of one of its users, verified: it has taken something back, or something has changed. */
+export interface ProviderEvent {
+  kind: ProviderEventKind
+  /** The provider's id of the user, as in {@link Identity}; null where it names none. */
+  subject: string | null
+  /** The one session at the provider that it is about (`sid`); null where it is about all of the user's. */
+  providerSession: string | null
+  /** Milliseconds since the epoch: what began until then is concerned. */
+  at: number
+  /** By which it is known when it comes again; null where the provider gives it none. */
+  id: string | null
+}
+
+/** How a provider's events arrive: the body as it was sent, which is what its signature is about. */
+export interface EventRequest {
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+}
+
 /** Somebody who may vouch for a user. The built-in providers and an application's own are of this one shape. */
 export interface IdentityProvider {
   /** The kinds of grant that `verify` understands. */
@@ -110,6 +140,14 @@ export interface IdentityProvider {
   readonly responseMode?: 'form_post'
   /** Redeems the code that the browser brought back, and verifies whom it speaks of. @throws as `verify` */
   redeem? (answer: AuthorizationAnswer, context: VerifyContext): Promise<VerifiedIdentity>
+  /**
+   * Verifies what the provider posts to `/events/:provider`, and says what it is about. Several events of one `id` are
+   * parts of one.
+   *
+   * @throws errors.EventInvalidError for what is forged, foreign or malformed (the sender sees 400)
+   * @throws errors.ProviderUnavailableError when nobody can tell at the moment (503, so that it is sent again)
+   */
+  readEvents? (request: EventRequest, context: VerifyContext): Promise<readonly ProviderEvent[]>
 }
 
 // By a registered symbol, as the package's entries each have a copy of this file in CommonJS.
@@ -125,4 +163,27 @@ export function keysAgeOf (provider: IdentityProvider): number | null {
   const age: unknown = Reflect.get(provider, kKeysAge)
   const told: unknown = typeof age === 'function' ? age() : null
   return typeof told === 'number' ? told : null
+}
+
+/** How the sender of events is answered, where that is not an empty 200 or an error of ours. */
+export interface EventAnswers {
+  /** Of a success. @default 200 */
+  readonly status?: 200 | 202
+  /** What a refusal says, by the check that said no. */
+  readonly refusal?: (check: Check) => object
+  /** What is asked for at `/events/:provider/deletion`. */
+  readonly deletion?: EventSource & { readonly answer: (event: ProviderEvent) => object }
+}
+
+export type EventSource = Required<Pick<IdentityProvider, 'readEvents'>>
+
+const kEventAnswers: unique symbol = Symbol.for('fastify-token-exchange:event-answers')
+
+/** A member of a provider that says how the sender of its events is answered. */
+export function answeringEvents (answers: EventAnswers): { [kEventAnswers]: EventAnswers } {
+  return { [kEventAnswers]: answers }
+}
+
+export function eventAnswersOf (provider: IdentityProvider & { [kEventAnswers]?: EventAnswers }): EventAnswers {
+  return provider[kEventAnswers] ?? {}
 }

@@ -17,6 +17,7 @@ import { createProviders, type ExchangeProvider } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createLoginEvents, type LoginEvents } from './login/login-events.js'
 import { createPossession, type Possession } from './login/possession.js'
+import { createProviderEvents, type ProviderEvents, type ProviderEventsParts } from './login/provider-events.js'
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
@@ -53,6 +54,7 @@ export interface Server {
   readonly exchange: Exchange
   /** The codes of logins by redirect. */
   readonly codes: AuthorizationCodes
+  readonly providerEvents: ProviderEvents
   /** Null without sessions, as `renew`. */
   readonly refresh: Refresh | null
   readonly renew: Renewal | null
@@ -66,11 +68,12 @@ export interface Server {
 }
 
 /**
- * Nonces and ID tokens, and logins that wait for their code to come, that are held at most without a session store:
- * beyond that logins are answered 503.
+ * Nonces and ID tokens, logins that wait for their code to come, and events that are done, that are held at most
+ * without a session store: beyond that logins, and events, are answered 503.
  */
 const spentKeysInMemory = 1_000_000
 const keptLoginsInMemory = 10_000
+const doneEventsInMemory = 100_000
 
 /** Without it `config.rateLimit` of a route is read by nobody. @throws errors.OptionInvalidError */
 function requireRateLimit (app: FastifyInstance): void {
@@ -140,6 +143,7 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     proofs,
     possession,
     codes: createCodes(options, material, sessions),
+    providerEvents: createIncoming(options, { events, sessions, deadlines }),
     exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
     refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
     renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
@@ -170,6 +174,17 @@ function createCodes (
     shelf: sessions ?? shelfOf(memoryStore({ limit: keptLoginsInMemory })),
     endSession: async sessionId => await sessions?.revokeSession(sessionId, { cause: 'code-reused' })
   })
+}
+
+function createIncoming (
+  { providers, sessions: settings, onProviderEvent: listener, lookupTimeout: milliseconds }: ResolvedOptions,
+  { sessions, ...parts }: Pick<ProviderEventsParts, 'events' | 'deadlines'> & { sessions: Sessions | null }
+): ProviderEvents {
+  const isSent = [...providers.values()].some(({ readEvents }) => readEvents !== undefined)
+  const needed = ['keep', 'take', 'listByIdentity', 'listByProviderSession'] as const
+  if (isSent && settings !== null) requireOperations(settings.store, needed, 'events of a provider')
+  const shelf = sessions ?? shelfOf(memoryStore({ limit: doneEventsInMemory }))
+  return createProviderEvents({ ...parts, sessions, shelf, listener, milliseconds })
 }
 
 function shelfOf (store: SessionStore): Shelf {

@@ -6,6 +6,7 @@ import {
   keysAgeOf, type AuthorizationAnswer, type AuthorizationGrant, type AuthorizationRequest, type GrantType,
   type IdentityProvider
 } from '../identity.js'
+import { createIncomingEvents, type IncomingEvents } from './read-events.js'
 import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
 
@@ -23,6 +24,8 @@ export interface ExchangeProvider extends SingleUsePolicy {
   keysAge (): number | null
   /** Null where there is no login by redirect. */
   readonly redirection: Redirection | null
+  /** Null where its events are not taken. */
+  readonly events: IncomingEvents | null
 }
 
 /** One that browsers can be sent to. */
@@ -45,7 +48,8 @@ export function createProviders (
       verify: createVerification(name, provider, inquire),
       isAvailable: availability.isAvailable,
       keysAge: () => keysAgeOf(provider),
-      redirection: createRedirection(name, provider, inquire)
+      redirection: createRedirection(name, provider, inquire),
+      events: createIncomingEvents(name, provider, inquire)
     }
   }
   return new Map(Array.from(providers, ([name, provider]) => [name, entryOf(name, provider)]))

@@ -9,6 +9,7 @@ import { readDefaultLevel, type DefaultLevel } from '../guards/route-guards.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
 import { grantTypes, type IdentityProvider } from '../identity.js'
 import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
+import type { ProviderEventListener } from '../login/provider-events.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
 import type { Level } from '../permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from '../sessions/session-options.js'
@@ -73,9 +74,15 @@ export interface TokenExchangeOptions {
   azureMobileServices?: boolean | AzureMobileServicesOptions
   /** Called with what happened: logins, refusals, ends of sessions, outages. Never awaited. @default none */
   onEvent?: EventListener
+  /**
+   * Told of what a provider takes back, after its sessions have ended and before the provider is answered: to delete
+   * an account, to disable one. At least once for each event; what it throws makes the provider send the event again.
+   * Needs a provider with `events`. @default none
+   */
+  onProviderEvent?: ProviderEventListener
   /** Milliseconds for all calls of one verification. @default 5000 */
   providerTimeout?: number
-  /** Milliseconds for one permission lookup. @default 5000 */
+  /** Milliseconds for one permission lookup, and for one `onProviderEvent`. @default 5000 */
   lookupTimeout?: number
   /** Verifications in flight at each provider, of one client address at most three quarters. @default 64 */
   concurrency?: number
@@ -105,6 +112,7 @@ export interface ResolvedOptions {
   readonly clients: Clients
   readonly azureMobileServices: Destinations | null
   readonly onEvent: EventListener | null
+  readonly onProviderEvent: ProviderEventListener | null
   readonly providerTimeout: number
   readonly lookupTimeout: number
   readonly concurrency: number
@@ -115,7 +123,7 @@ export interface ResolvedOptions {
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
   'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'dpop', 'cors',
-  'clients', 'azureMobileServices', 'onEvent',
+  'clients', 'azureMobileServices', 'onEvent', 'onProviderEvent',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
@@ -172,6 +180,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     clients,
     azureMobileServices,
     onEvent: given.read<EventListener | null>('onEvent', callback(isListener), null),
+    onProviderEvent: readProviderEventListener(given, providers),
     providerTimeout: given.read('providerTimeout', milliseconds, 5000),
     lookupTimeout: given.read('lookupTimeout', milliseconds, 5000),
     concurrency: given.read('concurrency', integer(1, 100_000), 64),
@@ -194,6 +203,17 @@ function requireBothSides (
   }
 }
 
+/** One that is never called would be an account that is never deleted. */
+function readProviderEventListener (
+  given: Given<'onProviderEvent'>,
+  providers: ReadonlyMap<string, IdentityProvider>
+): ProviderEventListener | null {
+  const listener = given.read<ProviderEventListener | null>('onProviderEvent', callback(isProviderEventListener), null)
+  const isTold = [...providers.values()].some(({ readEvents }) => readEvents !== undefined)
+  if (listener === null || isTold) return listener
+  throw given.refuse('onProviderEvent', 'needs a provider that sends events: give one of them events')
+}
+
 /** Fastify's default `maxParamLength`: it answers 404 to a longer segment of a path before any route sees it. */
 const longestName = 100
 
@@ -206,7 +226,8 @@ function readProvider (value: unknown, path: string, name: string): IdentityProv
   const policies = open({ nonce: value.nonce, replay: value.replay }, path, ['nonce', 'replay'])
   policies.read('nonce', oneOf('required', 'if-present', 'off'), 'if-present')
   policies.read('replay', oneOf('allow', 'refuse'), 'allow')
-  const { authorizationUrl, redeem } = value
+  const { authorizationUrl, redeem, readEvents } = value
+  if (!['undefined', 'function'].includes(typeof readEvents)) throw refused(`${path}.readEvents`, 'must be a function')
   open({ responseMode: value.responseMode }, path, ['responseMode']).read('responseMode', oneOf('form_post'), null)
   const isWhole = typeof authorizationUrl === typeof redeem && ['undefined', 'function'].includes(typeof redeem)
   if (!isWhole) throw refused(path, 'must have both authorizationUrl () {} and redeem () {}, or neither')
@@ -216,6 +237,10 @@ function readProvider (value: unknown, path: string, name: string): IdentityProv
 function isProvider (value: unknown): value is IdentityProvider {
   return isObject(value) && typeof value.verify === 'function' && Array.isArray(value.accepts) &&
     value.accepts.length > 0 && value.accepts.every(type => grantTypes.some(one => one === type))
+}
+
+function isProviderEventListener (value: unknown): value is ProviderEventListener {
+  return typeof value === 'function'
 }
 
 function isListener (value: unknown): value is EventListener {

@@ -1,9 +1,13 @@
 import { errors } from '../errors.js'
+import { createKeySet } from '../http/key-set.js'
 import type { IdentityProvider } from '../identity.js'
 import { list, open, refused, text } from '../options/values.js'
+import { appleEvents } from './apple-events.js'
 import { exchangeAppleCode, readPrivateKey, revokeAppleToken, secretOf, type AppleTeam } from './apple-codes.js'
 import { isOpenid, readRedirect, type RedirectClient, type RedirectOptions } from './code-flow.js'
-import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
+import {
+  defineProvider, endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions
+} from './define.js'
 
 export interface AppleOptions extends IdTokenOptions {
   clientIds: readonly string[] // bundle ids and service ids together
@@ -21,6 +25,8 @@ export interface AppleOptions extends IdTokenOptions {
    * `scope` @default 'name email'
    */
   redirect?: Pick<RedirectOptions, 'clientId' | 'scope'>
+  /** Takes server-to-server notifications at `/events/:provider`. @default none */
+  events?: Readonly<Record<never, never>>
 }
 
 export interface AppleProvider extends IdentityProvider {
@@ -50,9 +56,12 @@ const keyOptions = ['teamId', 'keyId', 'privateKey'] as const
  * @see https://developer.apple.com/documentation/signinwithapple/verifying-a-user
  */
 export function apple (options: AppleOptions): AppleProvider {
-  const given = open(options, 'apple', ['clientIds', 'endpoints', 'redirect', ...keyOptions, ...idTokenOptions])
+  const given = open(options, 'apple', [
+    'clientIds', 'endpoints', 'redirect', 'events', ...keyOptions, ...idTokenOptions
+  ])
   const { jwks, token, revoke, authorize } = given.read('endpoints', endpoints(defaults), defaults)
   const clientIds = given.read('clientIds', list(text))
+  const tokens = { issuers: [host, 'https://account.apple.com'], clientIds, keys: createKeySet(jwks) }
   const team = keyOptions.some(given.has)
     ? {
         clientIds,
@@ -63,9 +72,10 @@ export function apple (options: AppleOptions): AppleProvider {
     : null
   const provider = defineProvider({
     ...readPolicies(given),
-    idToken: { algorithms: ['RS256'], issuers: [host, 'https://account.apple.com'], clientIds, keys: jwks },
+    idToken: { algorithms: ['RS256'], ...tokens },
     ...(team !== null && { code: (grant, context) => exchangeAppleCode(token, team, grant, context) }),
-    redirect: given.read('redirect', (value, path) => readAppleRedirect(value, path, { authorize, token, team }), null)
+    redirect: given.read('redirect', (value, path) => readAppleRedirect(value, path, { authorize, token, team }), null),
+    events: given.read('events', switchOf(appleEvents(tokens)), null)
   })
   return {
     ...provider,

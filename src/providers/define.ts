@@ -6,6 +6,7 @@ import {
   tellingKeysAge,
   type AuthorizationAnswer,
   type AuthorizationGrant,
+  type EventSource,
   type GrantType,
   type IdentityProvider,
   type NoncePolicy,
@@ -56,6 +57,8 @@ export interface ProviderDefinition extends IdTokenOptions {
   readonly code?: TokenClient | ((grant: AuthorizationGrant, context: VerifyContext) => Promise<Tokens>)
   /** Logins by redirect. */
   readonly redirect?: RedirectClient | null
+  /** What the provider takes back, at `/events/:provider`. */
+  readonly events?: EventSource | null
 }
 
 /**
@@ -103,7 +106,9 @@ export function defineProvider (definition: ProviderDefinition): IdentityProvide
 interface Declared { rules: ResolvedRules | null, policies: Required<IdTokenOptions> }
 
 function readDefinition (definition: ProviderDefinition): Declared {
-  const given = open(definition, 'provider', ['idToken', 'accessToken', 'code', 'redirect', ...idTokenOptions])
+  const given = open(definition, 'provider', [
+    'idToken', 'accessToken', 'code', 'redirect', 'events', ...idTokenOptions
+  ])
   if (!given.has('idToken') && !given.has('accessToken')) throw given.refuse('idToken', 'or accessToken is needed')
   if (!given.has('idToken') && (given.has('nonce') || given.has('replay'))) {
     throw given.refuse('nonce', 'and replay are for ID tokens')
@@ -186,13 +191,21 @@ export function endpoints<const Name extends string> (
   }
 }
 
+/** Reads an option that turns something on, and has no members. */
+export function switchOf<Value> (on: Value): Reader<Value> {
+  return (value, path) => {
+    open(value, path, [])
+    return on
+  }
+}
+
 /** A configured base of addresses, to which paths are appended. */
 export function withoutSlash (url: string): string {
   return url.endsWith('/') ? withoutSlash(url.slice(0, -1)) : url
 }
 
 function assemble (definition: ProviderDefinition, { rules, policies }: Declared): IdentityProvider {
-  const { accessToken, code, redirect } = definition
+  const { accessToken, code, redirect, events } = definition
   const ask = accessTokenCheck(definition, policies)
   const identify = identifier(ask, policies)
   return {
@@ -203,6 +216,7 @@ function assemble (definition: ProviderDefinition, { rules, policies }: Declared
     ],
     ...(rules !== null && { ...policies, ...tellingKeysAge(() => rules.keys.age?.() ?? null) }),
     ...(redirect !== undefined && redirect !== null && redirection(redirect, rules, identify)),
+    ...events,
 
     async verify (grant, context: Asking) {
       // Access tokens are opaque, as a rule, and have no dots.

@@ -2,6 +2,7 @@ import type { IdentityProvider } from '../identity.js'
 import { open, text } from '../options/values.js'
 import { readRedirect, type RedirectOptions } from './code-flow.js'
 import { defineProvider, endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './define.js'
+import { readFacebookEvents, type FacebookEvents } from './facebook-events.js'
 import { readGraphError, verifyClassicToken } from './facebook-graph.js'
 
 export interface FacebookOptions extends IdTokenOptions {
@@ -11,6 +12,11 @@ export interface FacebookOptions extends IdTokenOptions {
   endpoints?: { graph?: string, jwks?: string, authorize?: string, token?: string }
   /** Logins by redirect. `scope` @default 'public_profile email' */
   redirect?: Pick<RedirectOptions, 'scope'>
+  /**
+   * Takes the deauthorize callback at `/events/:provider`, and that of data deletion at `/events/:provider/deletion`.
+   * @default none
+   */
+  events?: FacebookEvents
 }
 
 const defaults = {
@@ -28,7 +34,9 @@ const defaults = {
  * @see https://developers.facebook.com/docs/facebook-login/limited-login/token/validating
  */
 export function facebook (options: FacebookOptions): IdentityProvider {
-  const given = open(options, 'facebook', ['appId', 'appSecret', 'endpoints', 'redirect', ...idTokenOptions])
+  const given = open(options, 'facebook', [
+    'appId', 'appSecret', 'endpoints', 'redirect', 'events', ...idTokenOptions
+  ])
   const { jwks, authorize, ...addresses } = given.read('endpoints', endpoints(defaults), defaults)
   const graph = withoutSlash(addresses.graph)
   const [appId, appSecret] = [given.read('appId', text), given.read('appSecret', text)]
@@ -51,6 +59,7 @@ export function facebook (options: FacebookOptions): IdentityProvider {
       identity: standard => ({ ...standard, emailVerified: 'unknown' })
     },
     accessToken: (token, context) => verifyClassicToken({ graph, appId, appSecret }, token, context),
-    redirect: given.read('redirect', readRedirect(server, client), null)
+    redirect: given.read('redirect', readRedirect(server, client), null),
+    events: given.read('events', readFacebookEvents(appSecret), null)
   })
 }

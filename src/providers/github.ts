@@ -5,6 +5,7 @@ import { open, text } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { basicAuthorization, readRedirect, type RedirectOptions } from './code-flow.js'
 import { defineProvider, endpoints, withoutSlash } from './define.js'
+import { readGitHubEvents, type GitHubEvents } from './github-events.js'
 import { exactId, standardIdentity } from './openid-claims.js'
 
 export interface GitHubOptions {
@@ -13,6 +14,8 @@ export interface GitHubOptions {
   endpoints?: { api?: string, token?: string, authorize?: string }
   /** Logins by redirect. `scope` @default 'read:user user:email' */
   redirect?: Pick<RedirectOptions, 'scope'>
+  /** Takes the webhook of a GitHub App at `/events/:provider`. @default none */
+  events?: GitHubEvents
 }
 
 const defaults = {
@@ -30,7 +33,7 @@ const defaults = {
  * @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
  */
 export function github (options: GitHubOptions): IdentityProvider {
-  const given = open(options, 'github', ['clientId', 'clientSecret', 'endpoints', 'redirect'])
+  const given = open(options, 'github', ['clientId', 'clientSecret', 'endpoints', 'redirect', 'events'])
   const { api, authorize, token: tokenEndpoint } = given.read('endpoints', endpoints(defaults), defaults)
   const [clientId, clientSecret] = [given.read('clientId', text), given.read('clientSecret', text)]
   const server = { issuer: 'https://github.com/login/oauth', authorizationEndpoint: authorize, tokenEndpoint }
@@ -49,7 +52,8 @@ export function github (options: GitHubOptions): IdentityProvider {
       return identityOf(body, clientId)
     },
     code: { clientId, clientSecret, tokenEndpoint },
-    redirect: given.read('redirect', readRedirect(server, client), null)
+    redirect: given.read('redirect', readRedirect(server, client), null),
+    events: given.read('events', readGitHubEvents, null)
   })
 }
 

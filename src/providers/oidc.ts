@@ -1,11 +1,14 @@
 import { rejected } from '../errors.js'
 import { discover, type Discovery } from '../http/discovery.js'
-import { asymmetricAlgorithms } from '../http/key-set.js'
+import { asymmetricAlgorithms, createKeySet } from '../http/key-set.js'
 import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
 import type { JsonObject } from '../strict-json.js'
 import { callback, endpointUrl, list, oneOf, open, text } from '../options/values.js'
 import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
-import { defineProvider, endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './define.js'
+import {
+  defineProvider, endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions
+} from './define.js'
+import { oidcEvents } from './oidc-events.js'
 
 export interface OidcOptions extends IdTokenOptions {
   /** Exactly as in the tokens' `iss`; https (http for loopback hosts only). */
@@ -20,6 +23,8 @@ export interface OidcOptions extends IdTokenOptions {
   endpoints?: { jwks?: string, authorize?: string, token?: string }
   /** Logins by redirect; without a secret as a public client. `scope` @default 'openid email profile' */
   redirect?: RedirectOptions
+  /** Takes logout tokens (OpenID Connect Back-Channel Logout 1.0) at `/events/:provider`. @default none */
+  events?: Readonly<Record<never, never>>
 }
 
 type ChosenSubject = (claims: Readonly<Record<string, unknown>>) => string
@@ -35,7 +40,7 @@ const discovered = { jwks: '', authorize: '', token: '' }
  */
 export function oidc (options: OidcOptions): IdentityProvider {
   const given = open(options, 'oidc', [
-    'issuer', 'clientIds', 'algorithms', 'subject', 'endpoints', 'redirect', ...idTokenOptions
+    'issuer', 'clientIds', 'algorithms', 'subject', 'endpoints', 'redirect', 'events', ...idTokenOptions
   ])
   const issuer = given.read('issuer', endpointUrl)
   const clientIds = given.read('clientIds', list(text))
@@ -43,21 +48,37 @@ export function oidc (options: OidcOptions): IdentityProvider {
   const pinned = given.read('endpoints', endpoints(discovered), discovered)
   const discovery = discover(issuer)
   const server = (context: VerifyContext) => authorizationServer(issuer, pinned, discovery, context)
+  const tokens = {
+    algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms)), usual),
+    issuers: [issuer],
+    clientIds,
+    keys: pinned.jwks === '' ? discovery.keys : createKeySet(pinned.jwks)
+  }
   return defineProvider({
     ...readPolicies(given),
     idToken: {
-      algorithms: given.read('algorithms', list(oneOf(...asymmetricAlgorithms)), usual),
-      issuers: [issuer],
-      clientIds,
-      keys: pinned.jwks || discovery.keys,
+      ...tokens,
       ...(subject !== null && { identity: standard => ({ ...standard, subject: chosen(subject, standard.claims) }) })
     },
-    redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'optional' }), null)
+    redirect: given.read('redirect', readRedirect(server, { clientIds, secret: 'optional' }), null),
+    events: given.read('events', switchOf(oidcEvents(tokens, logoutSubject(subject))), null)
   })
 }
 
 function isChosenSubject (value: unknown): value is ChosenSubject {
   return typeof value === 'function'
+}
+
+/** By the same rule, which may find nothing in a logout token: then that names a session. */
+function logoutSubject (subject: ChosenSubject | null): ((claims: JsonObject) => unknown) | undefined {
+  if (subject === null) return undefined
+  return claims => {
+    try {
+      return subject(claims)
+    } catch {
+      return null
+    }
+  }
 }
 
 /** The stable id that the application's own rule finds in verified claims. */

@@ -4,6 +4,7 @@ import { applyLogging } from '../options/logging.js'
 import type { Server } from '../server.js'
 import { authorizeRoutes } from './authorize.js'
 import { parseBodiesStrictly } from './bodies.js'
+import { eventRoutes, hasEvents } from './events.js'
 import { nonceRoute } from './login.js'
 import { revokeRoute, sessionRoutes } from './sessions.js'
 import { followErrorHandler } from './standard-dialect.js'
@@ -17,6 +18,7 @@ export async function mountRoutes (app: FastifyInstance, server: Server): Promis
   await app.register(async scope => {
     prepareOwnScope(scope, server)
     await scope.register(async oauth => { oauthRoutes(oauth, server) })
+    if (hasEvents(server)) await scope.register(async senders => { senderRoutes(senders, app, server) })
     if (clients.size > 0) await scope.register(async browsers => { browserRoutes(browsers, app, server) })
     dialect.renderErrors(scope, app)
     await dialect.routes(scope, server)
@@ -29,6 +31,11 @@ export async function mountRoutes (app: FastifyInstance, server: Server): Promis
 function browserRoutes (scope: FastifyInstance, app: FastifyInstance, server: Server): void {
   followErrorHandler(scope, app)
   authorizeRoutes(scope, server)
+}
+
+function senderRoutes (scope: FastifyInstance, app: FastifyInstance, server: Server): void {
+  followErrorHandler(scope, app)
+  eventRoutes(scope, server)
 }
 
 function oauthRoutes (scope: FastifyInstance, server: Server): void {
