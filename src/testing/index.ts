@@ -15,3 +15,5 @@ export type { HeaderOverrides, RotateOptions, SigningAlgorithm } from './signing
 export type { FaultSwitches, Outage, ProviderClock } from './site.js'
 export { sessionStoreConformance } from './session-store-conformance.js'
 export type { ConformanceCheck } from './session-store-conformance.js'
+export { checkHistory } from './check-history.js'
+export type { History, Operation, Outcome, StoreOutage } from './history.js'
