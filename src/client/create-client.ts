@@ -103,7 +103,9 @@ export function createClient (options: ClientOptions): Client {
     if (scope !== 'this' || current.refresh_token === undefined) return await logOut(scope)
     await kept.alone(async stored => {
       // RFC 7009: that needs no access token.
-      const answer = await post('/revoke', { token: stored?.refresh_token })
+      // Another tab has logged out meanwhile.
+      if (stored === null) return
+      const answer = await post('/revoke', { token: stored.refresh_token })
       if (!answer.ok) throw answer.error
       await kept.keep(null)
     })

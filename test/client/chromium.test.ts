@@ -87,4 +87,21 @@ t.test('in Chromium', { skip: chromiumMissing }, async t => {
     t.equal(await page.evaluate("client.fetch('/me').then(answer => answer.status)"), 200)
     await context.close()
   })
+
+  t.test('one key for all tabs, in IndexedDB, and after a reload', async t => {
+    const dpop = { mode: 'all', required: true, nonce: 'always' } as const
+    const server = await clientServer(t, { dpop, cors: { origins: [origin] } })
+    const context = await browser.newContext()
+    const options = `url: '${server.url}', dpop: true`
+    const tabs = [await openTab(context, origin, options), await openTab(context, origin, options)]
+    await Promise.all(tabs.map(page => logIn(server, page)))
+    for (const page of tabs) {
+      t.match(await page.evaluate('client.refresh()'), { userId: 'facebook:1' })
+      await page.reload()
+      t.match(await page.evaluate('client.refresh()'), { userId: 'facebook:1' })
+      t.equal(await page.evaluate("client.fetch('/me').then(answer => answer.status)"), 200)
+      t.match(server.headersOf('/me').authorization, /^DPoP /)
+    }
+    await context.close()
+  })
 })

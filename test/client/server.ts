@@ -46,6 +46,8 @@ export async function clientServer (
     t.teardown(async () => { await app.close(); await idp.close() })
     app.addHook('onRequest', (request, reply, done) => {
       headers.set(pathOf(request), request.headers)
+      // Node's own is not of the clock that a test sets.
+      reply.header('date', new Date().toUTCString())
       const fault = faults.get(pathOf(request))
       if (fault === 'cut') cut(request, reply)
       else if (typeof fault === 'object') reply.code(fault.status).headers(fault.headers ?? {}).send(fault.body ?? '')

@@ -112,6 +112,14 @@ t.test('who was logged out in another tab is told at the next refresh', async t 
   t.equal(server.count('/token'), 0)
 })
 
+t.test('who logs out in two tabs is logged out once', async t => {
+  const server = await clientServer(t)
+  const tabs = await twoTabs(server)
+  for (const { client } of tabs) await client.logout()
+  t.strictSame(tabs.map(({ told }) => told), [['facebook:1', null], ['facebook:1', null]])
+  t.equal(server.count('/revoke'), 1)
+})
+
 t.test('what was meant for one user is not repeated for another', async t => {
   const server = await clientServer(t)
   const [one, other] = await twoTabs(server)
