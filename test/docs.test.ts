@@ -1,28 +1,64 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t from 'tap'
-import { readBlocks, root } from './readme/blocks.js'
+import { markdownBelow, pages, pagesOf, readBlocks, root } from './readme/blocks.js'
 
-const pages = readdirSync(join(root, 'docs')).filter(file => file.endsWith('.md'))
 const fileOf = (path: string): string => readFileSync(join(root, path), 'utf8')
+const pathOf = (page: string): string => page === 'README' ? 'README.md' : `docs/${page}.md`
 
-t.test('every block of code of a page is part of a file of the example, which has tests of its own', async t => {
-  t.ok(pages.length > 0)
-  for (const page of pages) {
-    const blocks = [...readBlocks(fileOf(`docs/${page}`)).values()]
-    const recipe = `example/recipes/${page.replace('.md', '.ts')}`
-    t.ok(blocks.length > 0, page)
-    for (const { text } of blocks) t.ok(fileOf(recipe).includes(text), page)
-    t.ok(existsSync(join(root, `test/recipes/${page.replace('.md', '.test.ts')}`)), page)
+t.test('the README can be read in one sitting', async t => {
+  t.ok(Buffer.byteLength(fileOf('README.md')) <= 12 * 1024)
+})
+
+t.test('every block of code of a page is run: by a test of pages, or as part of a file of the example', async t => {
+  const run: readonly string[] = Object.values(pagesOf).flat()
+  for (const page of run) t.ok(pages.has(page), `${page} exists`)
+  const recipes = readdirSync(join(root, 'example/recipes')).map(name => fileOf(`example/recipes/${name}`))
+  for (const [page, text] of pages) {
+    if (run.includes(page)) continue
+    for (const [name, block] of readBlocks(text)) {
+      t.ok(recipes.some(recipe => recipe.includes(block)), `${page}#${name}`)
+    }
   }
 })
 
-t.test('the pages are found from the README, and their links lead somewhere', async t => {
-  const readme = fileOf('README.md')
-  for (const page of pages) {
-    t.ok(readme.includes(`](docs/${page})`), page)
-    for (const [, target = ''] of fileOf(`docs/${page}`).matchAll(/\]\(([\w-]+\.md)\)/g)) {
-      t.ok(pages.includes(target), `${page}: ${target}`)
+t.test('every recipe has a test', async t => {
+  for (const name of readdirSync(join(root, 'example/recipes'))) {
+    t.ok(existsSync(join(root, 'test/recipes', name.replace('.ts', '.test.ts'))), name)
+  }
+})
+
+t.test('every page is found from the README', async t => {
+  for (const page of pages.keys()) if (page !== 'README') t.ok(fileOf('README.md').includes(`](${pathOf(page)}`), page)
+})
+
+/** How GitHub names the anchor of a heading. */
+function anchorsOf (text: string): string[] {
+  const seen = new Map<string, number>()
+  return [...withoutCode(text).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => {
+    const words = title.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, '')
+    const name = words.replaceAll(' ', '-')
+    const count = seen.get(name) ?? 0
+    seen.set(name, count + 1)
+    return count === 0 ? name : `${name}-${count}`
+  })
+}
+
+function withoutCode (text: string): string {
+  return text.replace(/^```[^]*?^```$/gm, '')
+}
+
+t.test('every relative link leads to a file, and to a heading of it', async t => {
+  const files = [
+    'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/README.md', ...markdownBelow('docs')
+  ]
+  for (const file of files) {
+    for (const [, link = ''] of withoutCode(fileOf(file)).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(link)) continue
+      const [path = '', anchor] = link.split('#')
+      const target = path === '' ? file : join(dirname(file), path)
+      if (!existsSync(join(root, target))) t.fail(`${file}: ${link}`)
+      else if (anchor !== undefined) t.ok(anchorsOf(fileOf(target)).includes(anchor), `${file}: ${link}`)
     }
   }
 })

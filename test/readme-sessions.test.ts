@@ -8,19 +8,12 @@ import { facebook } from '../src/providers/index.js'
 import { startIdentityServer, type IdentityServer } from '../src/testing/index.js'
 import { run } from './example/program.js'
 import { curlMissing, paste } from './example/shell.js'
-import { blockVariables, openWorkshop, readBlocks, readme, root, sectionsOfSessions } from './readme/blocks.js'
+import { blockVariables, openBlocks, openWorkshop, page, pagesOf, root } from './readme/blocks.js'
 import { compiles } from './readme/compiles.js'
 import { compose, sessionFragments, storesFragment } from './readme/fragments.js'
 import { freePort, postgresMissing, redisMissing, startPostgres, startRedis } from './sessions/servers.js'
 
-const blocks = new Map([...readBlocks()].filter(([, { section }]) => sectionsOfSessions.includes(section)))
-const covered = new Set<string>()
-
-function block (name: string): string {
-  covered.add(name)
-  return blocks.get(name)?.text ?? `there is no block ${name}`
-}
-
+const { block, left } = openBlocks(pagesOf.sessions)
 const workshop = openWorkshop()
 t.teardown(() => workshop.remove())
 
@@ -57,7 +50,7 @@ async function startServer (t: Test): Promise<Server> {
   return { idp, url, here: text => text.replaceAll('http://localhost:3000', url), login }
 }
 
-/** What was printed, and what the README shows, with their values taken away. */
+/** What was printed, and what the page shows, with their values taken away. */
 function shapeOf (json: string): unknown {
   return JSON.parse(json, (_name, value) =>
     typeof value === 'number' ? 0 : typeof value === 'string' && value.length === 22 ? '' : value
@@ -68,7 +61,8 @@ t.test('the commands of refreshing and logging out', { skip: curlMissing }, asyn
   const { idp, here, login } = await startServer(t)
   const { access_token: access = '', refresh_token: refresh = '' } = await login()
 
-  const [refreshed = '', exchanged = ''] = await paste([here(block('Refreshing')), here(block('Refreshing 3'))], {
+  const commands = ['sessions#Refreshing', 'sessions#Refreshing 3'].map(name => here(block(name)))
+  const [refreshed = '', exchanged = ''] = await paste(commands, {
     REFRESH_TOKEN: refresh,
     FACEBOOK_TOKEN: idp.facebook.accessToken()
   })
@@ -84,14 +78,14 @@ t.test('the commands of refreshing and logging out', { skip: curlMissing }, asyn
     issued_token_type: 'urn:ietf:params:oauth:token-type:access_token'
   })
 
-  const [list, others, logout, revoke] = here(block('Logging out')).trim().split('\n')
+  const [list, others, logout, revoke] = here(block('sessions#Logging out')).trim().split('\n')
   const status = (command = ''): string => command.replace('curl -s', "curl -s -w '%{http_code}'")
   const environment = { TOKEN: access, REFRESH_TOKEN: refresh }
   const [, two = '', one = '', ...rest] = await paste(
     [status(others), list ?? '', `${list}`, status(logout), status(revoke), status(list)],
     environment
   )
-  t.strictSame(shapeOf(one), shapeOf(block('Logging out 2')))
+  t.strictSame(shapeOf(one), shapeOf(block('sessions#Logging out 2')))
   t.strictSame(two, one)
   t.strictSame(rest.map(printed => printed.slice(-3)), ['204', '200', '401'])
 })
@@ -101,7 +95,7 @@ t.test('the function of an app: a retry, a dead session, an outage', async t => 
   const { refresh_token: token } = await login()
   workshop.write(
     'refresh.js',
-    `${here(block('Refreshing 2'))}
+    `${here(block('sessions#Refreshing 2'))}
     const first = await refresh('${token}')
     const again = await refresh('${token}')
     console.log(first.refreshToken === again.refreshToken, typeof first.accessToken, await refresh('tampered'))
@@ -121,7 +115,7 @@ t.test(
   'the own store is that of the example, which has tests of its own; the conformance tests run as shown',
   async t => {
     const ownStore = readFileSync(join(root, 'example/own-store.ts'), 'utf8')
-    t.equal(block('A store of your own'), ownStore)
+    t.equal(block('own-store#A store of your own'), ownStore)
     workshop.write('database.ts', readFileSync(join(root, 'example/database.ts'), 'utf8'))
     workshop.write('own-store.ts', ownStore)
     workshop.write(
@@ -130,7 +124,7 @@ t.test(
 import { ownStore, ownTables } from './own-store.js'
 const database = new PGlite()
 for (const statement of ownTables) await database.query(statement)
-${block('A store of your own 2')}`
+${block('own-store#A store of your own 2')}`
     )
     const program = run('tsx conformance.ts', {}, workshop.directory)
     t.teardown(() => program.kill())
@@ -144,8 +138,8 @@ t.test('the fragments compile and do what the text says', async t => {
     workshop.write(`fragment${index}.ts`, compose(fragment, block(fragment.block)))
     return `fragment${index}`
   })
-  workshop.write('stores.ts', compose(storesFragment, block('Stores')))
-  workshop.write('service.ts', block('A second service that only verifies'))
+  workshop.write('stores.ts', compose(storesFragment, block('sessions#Stores')))
+  workshop.write('service.ts', block('other-services#A second service that only verifies'))
   const imports = files.map(file => `await import('./${file}.js')\nconsole.log('ran ${file}')`)
   workshop.write('all.ts', `${imports.join('\n')}\nprocess.exit()\nexport {}\n`)
 
@@ -190,10 +184,10 @@ t.test('the second service takes the tokens of the first', async t => {
 
 t.test('the key set and the metadata, and a service that has only jose', { skip: curlMissing }, async t => {
   const { here, url, login } = await startServer(t)
-  const [keySet, metadata] = here(block('Keys and metadata')).trim().split('\n')
+  const [keySet, metadata] = here(block('other-services#Keys and metadata')).trim().split('\n')
   const [printedKeys = '', printedMetadata = ''] = await paste([keySet ?? '', metadata ?? ''])
   t.match(JSON.parse(printedKeys), { keys: [{ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA', use: 'sig' }] })
-  t.strictSame(JSON.parse(printedMetadata), JSON.parse(here(block('Keys and metadata 2'))))
+  t.strictSame(JSON.parse(printedMetadata), JSON.parse(here(block('other-services#Keys and metadata 2'))))
 
   const { access_token: token } = await login()
   const foreign = generateKeyPairSync('ed25519').privateKey
@@ -207,7 +201,7 @@ t.test('the key set and the metadata, and a service that has only jose', { skip:
   const { access_token: foreignToken } = stranger.tokenExchange.issue({ userId: 'x' })
   workshop.write(
     'verify.js',
-    `${here(block('Verifying without this package'))}
+    `${here(block('other-services#Verifying without this package'))}
     console.log(JSON.stringify(await userOf('${token}')))
     console.log(await userOf('${foreignToken}').catch(error => error.code))`
   )
@@ -221,12 +215,10 @@ t.test('the key set and the metadata, and a service that has only jose', { skip:
 })
 
 t.test('no block is left out, and the table names every option', async t => {
-  const skipped =
-    curlMissing === false ? [] : ['Refreshing', 'Logging out', 'Keys and metadata', 'Verifying without this package']
-  t.strictSame(
-    [...blocks.keys()].filter(name => !covered.has(name) && !skipped.some(prefix => name.startsWith(prefix))),
-    []
-  )
+  const skipped = curlMissing === false
+    ? []
+    : ['sessions#Refreshing', 'sessions#Logging out', 'other-services#Keys', 'other-services#Verifying']
+  t.strictSame(left().filter(name => !skipped.some(prefix => name.startsWith(prefix))), [])
 
   const declared =
     /export interface SessionOptions [^]*?^}/m.exec(
@@ -234,5 +226,5 @@ t.test('no block is left out, and the table names every option', async t => {
     )?.[0] ?? ''
   const options = [...declared.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
   t.equal(options.length, 9)
-  for (const name of options) t.ok(readme.includes(`\n| \`${name}\` |`), `option ${name}`)
+  for (const name of options) t.ok(page('sessions').includes(`\n| \`${name}\` |`), `option ${name}`)
 })

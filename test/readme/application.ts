@@ -4,7 +4,7 @@ import tokenExchange, { type Permissions, type TokenExchangeOptions } from '../.
 import { facebook } from '../../src/providers/index.js'
 import { startIdentityServer } from '../../src/testing/index.js'
 
-/** What the fragments of the README take for granted: an application, its options, its users. */
+/** What the fragments of the pages take for granted: an application, its options, its users. */
 
 export const idp = await startIdentityServer()
 

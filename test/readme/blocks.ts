@@ -1,37 +1,75 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export const root = join(import.meta.dirname, '../..')
-export const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
-export interface Block {
-  readonly language: string
-  readonly text: string
-  /** The title of the second level that it stands under. */
-  readonly section: string
+/** The pages by their names: README.md is `README`, docs/guards.md `guards`. Those of docs/api are generated. */
+export const pages: ReadonlyMap<string, string> = new Map(
+  ['README.md', ...markdownBelow('docs').filter(path => !path.startsWith('docs/api/'))]
+    .map(path => [path.replace(/^docs\//, '').replace(/\.md$/, ''), readFileSync(join(root, path), 'utf8')])
+)
+
+export function markdownBelow (directory: string): string[] {
+  return readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.md'))
+    .map(path => `${directory}/${path}`)
 }
 
-/** The blocks of code by the heading that they stand under; the second below one heading is called `heading 2`. */
-export function readBlocks (page = readme): ReadonlyMap<string, Block> {
-  const blocks = new Map<string, Block>()
-  const headings = [...page.matchAll(/^(#+) (.*)$|^```(\w*)\n([^]*?)^```$/gm)]
-  let section = ''
+/**
+ * Which test runs the blocks of a page: test/readme.test.ts, or test/readme-sessions.test.ts. Of every other page each
+ * block is a part of a file of the example, which has tests of its own (test/docs.test.ts).
+ */
+export const pagesOf = {
+  readme: [
+    'README', 'getting-started', 'login', 'guards', 'own-provider', 'testing', 'security', 'deployment',
+    'redirect-logins', 'observability', 'migrating', 'azure-dialect', 'providers/README', 'providers/facebook',
+    'providers/google', 'providers/apple', 'providers/microsoft', 'providers/github', 'providers/oidc',
+    'providers/introspection'
+  ],
+  sessions: ['sessions', 'own-store', 'other-services']
+} as const
+
+/** The blocks of code of a page, in order, by the heading that they stand under: the second there is `heading 2`. */
+export function readBlocks (text: string): ReadonlyMap<string, string> {
+  const blocks = new Map<string, string>()
   let heading = ''
-  for (const [, depth, title, language, text] of headings) {
+  for (const [, title, code] of text.matchAll(/^#+ (.*)$|^```\w*\n([^]*?)^```$/gm)) {
     if (title !== undefined) heading = title.replaceAll('`', '')
-    if (depth === '##') section = heading
-    if (language === undefined || text === undefined) continue
+    if (code === undefined) continue
     let name = heading
     for (let count = 2; blocks.has(name); count++) name = `${heading} ${count}`
-    blocks.set(name, { language, text, section })
+    blocks.set(name, code)
   }
   return blocks
 }
 
-/** Sections that are many blocks each: test/readme-sessions.test.ts runs them. */
-export const sectionsOfSessions: readonly string[] = ['Sessions', 'For other services']
+/** The blocks of some pages, each by its page and its heading: `guards#Types of your own`. */
+export interface Blocks {
+  /** The text of one, which is then tested. */
+  block (name: string): string
+  /** Those that no test has asked for. */
+  left (): string[]
+}
+
+export function openBlocks (names: readonly string[]): Blocks {
+  const blocks = new Map<string, string>(names.flatMap(name =>
+    Array.from(readBlocks(page(name)), ([heading, text]) => [`${name}#${heading}`, text] as const)))
+  const asked = new Set<string>()
+  return {
+    block (name) {
+      asked.add(name)
+      return blocks.get(name) ?? `there is no block ${name}`
+    },
+    left: () => [...blocks.keys()].filter(name => !asked.has(name))
+  }
+}
+
+/** A page of the documentation, of which a table is read. */
+export function page (name: string): string {
+  return pages.get(name) ?? ''
+}
 
 export interface Workshop {
   readonly directory: string
@@ -39,7 +77,7 @@ export interface Workshop {
   remove (): void
 }
 
-/** A directory that looks like an application's: the package by its name, its dependencies, the README's key files. */
+/** A directory like an application's: the package by its name, its dependencies, the key files of the pages. */
 export function openWorkshop (): Workshop {
   const directory = mkdtempSync(join(tmpdir(), 'readme-'))
   const write = (file: string, text: string): void => writeFileSync(join(directory, file), text)

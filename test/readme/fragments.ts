@@ -9,7 +9,7 @@ import {
 const present = { application: { 'x-zumo-application': applicationKey }, master: { 'x-zumo-master': masterKey } }
 `
 
-/** A fragment of the README as a whole program: what it takes for granted before it, and after it what must hold. */
+/** A fragment of a page as a whole program: what it takes for granted before it, and after it what must hold. */
 export interface Fragment { readonly block: string, readonly before?: string, readonly after: string }
 
 export function compose ({ before = '', after }: Fragment, text: string): string {
@@ -25,16 +25,17 @@ export function compose ({ before = '', after }: Fragment, text: string): string
 }
 
 const plugin = "import Fastify from 'fastify'\nimport tokenExchange from 'fastify-token-exchange'\n"
+const titles = new Map([['github', 'GitHub'], ['oidc', 'OpenID Connect']])
 const withApplication = 'const app = await newApplication()'
 
 export const sessionFragments: readonly Fragment[] = [
   {
-    block: 'Sessions',
+    block: 'sessions#Sessions',
     before: `${plugin}const app = Fastify({ logger: false })`,
     after: "assert.equal(typeof (await logIn(app)).json().refresh_token, 'string')"
   },
   {
-    block: 'Logging out 3',
+    block: 'sessions#Logging out 3',
     before: 'const app = await newApplication({ sessions: {} })',
     after: `
       const login = async () => (await logIn(app)).json()
@@ -48,7 +49,7 @@ export const sessionFragments: readonly Fragment[] = [
       assert.notEqual(good((await login()).access_token), null)`
   },
   {
-    block: 'Secrets',
+    block: 'sessions#Secrets',
     before: `
       import type { SessionOptions } from 'fastify-token-exchange'
       import { memoryStore } from 'fastify-token-exchange/stores'
@@ -66,7 +67,7 @@ export const sessionFragments: readonly Fragment[] = [
 
 /** Needs REDIS_URL and DATABASE_URL. */
 export const storesFragment: Fragment = {
-  block: 'Stores',
+  block: 'sessions#Stores',
   after: `
     for (const store of Object.values(stores)) {
       const app = await newApplication({ sessions: { store } })
@@ -77,9 +78,21 @@ export const storesFragment: Fragment = {
     assert.equal((await pool.query('SELECT * FROM shop_sessions')).rows.length, 1)`
 }
 
+/** The page of each provider shows one that starts. */
+const providerFragments = ['facebook', 'google', 'apple', 'microsoft', 'github', 'oidc', 'introspection'].map(name => ({
+  block: `providers/${name}#${titles.get(name) ?? name[0]?.toUpperCase() + name.slice(1)}`,
+  after: `
+    const app = await newApplication({ providers })
+    for (const name of Object.keys(providers)) {
+      const answer = await app.inject({ method: 'POST', url: '/login/' + name, payload: {} })
+      assert.equal(answer.json().code, 'AUTH_ERR_REQUEST_INVALID')
+    }`
+}))
+
 export const fragments: readonly Fragment[] = [
+  ...providerFragments,
   {
-    block: 'Levels and guards',
+    block: 'guards#Levels and guards',
     before: withApplication,
     after: `
       const reader = userWith(app, { permissions: ['todo:read'] })
@@ -96,7 +109,7 @@ export const fragments: readonly Fragment[] = [
       assert.equal(await statusOf(app, 'GET /admin/users', admin), 200)`
   },
   {
-    block: 'request.auth',
+    block: 'guards#request.auth',
     before: withApplication,
     after: `
       const me = async (headers: Record<string, string>) => (await app.inject({ url: '/me', headers })).json()
@@ -104,12 +117,12 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await me(userWith(app, { claims: { tenant: 'acme' } }))).claims.tenant, 'acme')`
   },
   {
-    block: 'Access tokens without a provider',
+    block: 'login#Access tokens without a provider',
     before: withApplication,
     after: "assert.deepEqual([user.id, user.provider, user.permissions], ['user-42', null, ['todo:read']])"
   },
   {
-    block: 'Permissions',
+    block: 'login#Permissions',
     after: `
       const app = await newApplication({ permissions })
       assert.deepEqual(
@@ -119,13 +132,13 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await logIn(app, { id: '666' })).json().code, 'AUTH_ERR_ACCESS_DENIED')`
   },
   {
-    block: 'Providers',
+    block: 'providers/README#Providers',
     after: `
       const app = await newApplication({ providers })
       assert.equal((await app.inject({ method: 'POST', url: '/login/keycloak', payload: {} })).statusCode, 400)`
   },
   {
-    block: 'Declared',
+    block: 'own-provider#Declared',
     before: "import { errors } from 'fastify-token-exchange'",
     after: `
       const app = await newApplication({ providers: { acme, vault } })
@@ -143,7 +156,7 @@ export const fragments: readonly Fragment[] = [
       Object.assign(globalThis, { fetch: reallyFetch })`
   },
   {
-    block: 'One more issuer: LINE',
+    block: 'own-provider#One more issuer: LINE',
     after: `
       const discovery = await fetch(idp.oidc.options.issuer + '/.well-known/openid-configuration')
       const { jwks_uri: jwks } = Object(await discovery.json())
@@ -159,7 +172,64 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await login({}, 'RS256')).statusCode, 401)`
   },
   {
-    block: 'Apps written for Azure Mobile Services',
+    block: 'redirect-logins#Logins by redirect',
+    before: `${plugin}import { google } from 'fastify-token-exchange/providers'\nconst app = Fastify()`,
+    after: `
+      assert.equal((await app.inject('/authorize')).statusCode, 400)
+      const { body } = await app.inject('/.well-known/oauth-authorization-server')
+      assert.equal(JSON.parse(body).authorization_endpoint, 'http://localhost:3000/authorize')`
+  },
+  {
+    block: 'observability#Events',
+    after: `
+      assert.equal((await logIn(app)).statusCode, 200)`
+  },
+  {
+    block: 'observability#Diagnostics channels',
+    before: withApplication,
+    after: `
+      await logIn(app)
+      assert.equal(Reflect.get(Object(seen[0]), 'type'), 'login.succeeded')`
+  },
+  {
+    block: 'observability#OpenTelemetry',
+    after: 'stop()'
+  },
+  {
+    block: 'observability#Readiness',
+    before: 'const app = await newApplication({ sessions: {} })',
+    after: `
+      const { statusCode, body } = await app.inject('/ready')
+      assert.deepEqual([statusCode, JSON.parse(body).store.ok, Object.keys(JSON.parse(body).providers)],
+        [200, true, ['facebook']])`
+  },
+  ...['Firebase', 'Supabase', 'Auth0'].map(service => ({
+    block: `migrating#${service}`,
+    after: `
+      const payload = { id_token: 'a.b.c' }
+      const answer = await app.inject({ method: 'POST', url: '/login/${service.toLowerCase()}', payload })
+      assert.equal(answer.json().code, 'AUTH_ERR_GRANT_REJECTED')`
+  })),
+  {
+    block: 'migrating#better-auth',
+    after: `
+      assert.equal((await logIn(app)).json().user.userId, 'V9fLkQ')
+      assert.equal((await logIn(app, { id: '42' })).statusCode, 403)`
+  },
+  {
+    block: 'migrating#@fastify/jwt',
+    before: `${withApplication}\nconst oldSecret = 'a secret of before, for tests only'`,
+    after: `
+      await app.ready()
+      const exchange = async (token: string) => {
+        const answer = await app.inject({ method: 'POST', url: '/exchange', payload: { token } })
+        return answer.statusCode === 200 ? answer.json().user.userId : answer.statusCode
+      }
+      assert.equal(await exchange(app.jwt.sign({ sub: '42' }, { iss: 'old', expiresIn: 60 })), 'old:42')
+      assert.equal(await exchange(app.jwt.sign({ sub: '42' }, { iss: 'another', expiresIn: 60 })), 401)`
+  },
+  {
+    block: 'azure-dialect#Apps written for Azure Mobile Services',
     before: `${plugin}import { facebook, google } from 'fastify-token-exchange/providers'\nconst app = Fastify()`,
     after: `
       const redirected = await app.inject('/login/facebook')
@@ -170,14 +240,14 @@ export const fragments: readonly Fragment[] = [
       assert.equal((await app.inject({ url: '/.auth/me' })).statusCode, 401)`
   },
   {
-    block: 'Security notes',
+    block: 'security#Security notes',
     before: `${plugin}const app = Fastify()`,
     after: `
       for (let count = 0; count < 20; count++) assert.equal(await statusOf(app, 'POST /login/facebook'), 400)
       assert.equal(await statusOf(app, 'POST /login/facebook'), 429)`
   },
   {
-    block: 'Key rotation 2',
+    block: 'deployment#Key rotation 2',
     before: "import { readFileSync } from 'node:fs'\nimport type { SigningKey } from 'fastify-token-exchange'",
     after: `
       const older = await newApplication({ keys: keys.slice(1) })
