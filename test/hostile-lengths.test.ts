@@ -20,7 +20,8 @@ async function serve (options: Partial<TokenExchangeOptions>): Promise<FastifyIn
   return await startUsersApp(t, { providers: { own }, sessions: {}, ...options })
 }
 
-const standard = await serve({})
+const clients = { web: { redirectUris: ['https://www.example.com/callback'] } }
+const standard = await serve({ clients })
 const dialect = await serve({ azureMobileServices: true })
 const token = standard.tokenExchange.issue({ userId: 'ada' }).access_token
 const [header, payload] = token.split('.')
@@ -53,6 +54,15 @@ const inQuery = (path: string, name: string, others = ''): Attempt => run =>
 const refreshToken = await standard
   .inject({ method: 'POST', url: '/login/own', payload: { access_token: 'x' } })
   .then(answer => answer.json<{ refresh_token: string }>().refresh_token)
+
+const asked = 'client_id=web&redirect_uri=https://www.example.com/callback&code_challenge_method=S256&'
+const redeemed = {
+  grant_type: 'authorization_code',
+  code: 'x',
+  client_id: 'web',
+  redirect_uri: 'https://www.example.com/callback',
+  code_verifier: 'x'
+}
 
 const attempts: Array<[string, FastifyInstance, Attempt]> = [
   ['Authorization', standard, inHeader('authorization')],
@@ -93,6 +103,18 @@ const attempts: Array<[string, FastifyInstance, Attempt]> = [
     standard,
     run => ({ ...json('/logout', () => ({ scope: run }))(run), headers: { authorization: `Bearer ${token}` } })
   ],
+  ['a client', standard, inQuery('/authorize', 'client_id', 'redirect_uri=https://www.example.com/callback&')],
+  ['the redirect URI of a client', standard, inQuery('/authorize', 'redirect_uri', 'client_id=web&')],
+  ...['state', 'response_type', 'code_challenge', 'provider', 'login_hint', 'prompt', 'max_age', 'other'].map(
+    (name): [string, FastifyInstance, Attempt] => [`${name} of a client`, standard, inQuery('/authorize', name, asked)]
+  ),
+  ['the state of a callback', standard, inQuery('/callback/own', 'state', 'code=x&')],
+  ['the answer of a form', standard, inQuery('/callback/own', 'answer')],
+  ['the cookies of a callback', standard, run => ({
+    url: '/callback/own?code=x&state=y', headers: { cookie: `__Secure-login-x-${run}` }
+  })],
+  ['an authorization code', standard, form('/token', run => ({ ...redeemed, code: run }))],
+  ['a code verifier of a client', standard, form('/token', run => ({ ...redeemed, code_verifier: run }))],
   ['the cookie of a login', dialect, run => ({
     url: '/login/own?code=x&state=y', headers: { cookie: `__Host-login=${run}` }
   })],
