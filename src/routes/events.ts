@@ -16,7 +16,8 @@ export function hasEvents ({ providers }: Server): boolean {
 export function eventRoutes (scope: FastifyInstance, server: Server): void {
   keepBodies(scope)
   // Whatever limits the application has: what is sent once must not meet a 429.
-  const route = { bodyLimit, config: { ...server.routeConfig, rateLimit: false as const } }
+  const config: object = { ...server.routeConfig, rateLimit: false }
+  const route = { bodyLimit, config }
 
   scope.post<Named>('/events/:provider', route, async (request, reply) => {
     const { provider } = request.params

@@ -25,7 +25,7 @@ export interface Parameter {
 
 type Content = Readonly<Record<string, { readonly schema: Schema }>>
 
-interface RequestBody { readonly required: boolean, readonly content: Content }
+export interface RequestBody { readonly required: boolean, readonly content: Content }
 
 interface Response {
   readonly description: string
