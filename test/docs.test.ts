@@ -32,16 +32,18 @@ t.test('every page is found from the README', async t => {
   for (const page of pages.keys()) if (page !== 'README') t.ok(fileOf('README.md').includes(`](${pathOf(page)}`), page)
 })
 
-/** How GitHub names the anchor of a heading. */
+/** Anchors that stand there, and those that GitHub makes of headings. */
 function anchorsOf (text: string): string[] {
   const seen = new Map<string, number>()
-  return [...withoutCode(text).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => {
+  const written = [...text.matchAll(/<a id="([^"]+)">/g)].map(([, name = '']) => name)
+  const made = [...withoutCode(text).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => {
     const words = title.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, '')
     const name = words.replaceAll(' ', '-')
     const count = seen.get(name) ?? 0
     seen.set(name, count + 1)
     return count === 0 ? name : `${name}-${count}`
   })
+  return [...written, ...made]
 }
 
 function withoutCode (text: string): string {
