@@ -16,8 +16,9 @@ export const rooms = {
   options: words,
 
   http: open,
-  providers: [...open, 'http'],
-  applications: [...open, 'http'],
+  'providers/signed-token': [...open, 'http'],
+  providers: [...open, 'http', 'providers/signed-token'],
+  applications: [...open, 'http', 'providers/signed-token'],
 
   dpop: open,
   permissions: open,

@@ -5,7 +5,8 @@ import { dirname, join, resolve } from 'node:path'
 import { defineConfig } from 'tsup'
 
 const entries = [
-  'index', 'client/index', 'providers/index', 'sessions/stores/index', 'telemetry/index', 'testing/index'
+  'index', 'applications/index', 'client/index', 'providers/index', 'sessions/stores/index', 'telemetry/index',
+  'testing/index'
 ]
 
 export default defineConfig({

@@ -70,6 +70,11 @@ export const errors = {
     401,
     'This route asks for a login that is more recent, or of another kind'
   ),
+  ApplicationInvalidError: declare(
+    'AUTH_ERR_APPLICATION_INVALID',
+    401,
+    'The attestation of the application is invalid'
+  ),
   DpopInvalidError: declare('AUTH_ERR_DPOP_INVALID', 401, 'The proof of possession (DPoP) is invalid or missing'),
   RefreshInvalidError: declare('AUTH_ERR_REFRESH_INVALID', 400, 'The refresh token is invalid'),
   RefreshReusedError: declare(

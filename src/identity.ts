@@ -187,3 +187,24 @@ export function answeringEvents (answers: EventAnswers): { [kEventAnswers]: Even
 export function eventAnswersOf (provider: IdentityProvider & { [kEventAnswers]?: EventAnswers }): EventAnswers {
   return provider[kEventAnswers] ?? {}
 }
+
+/** What an attestation proves of the application that sent it. */
+export interface ProvenApplication {
+  /** Seconds since the epoch: it is remembered until then. */
+  expiresAt: number
+  /** Which of several it is: the label is then `label/application`. */
+  application?: string
+}
+
+/** Somebody who tells whether a request comes from the application itself, and not from a copy of what is in it. */
+export interface ApplicationVerifier {
+  /** The header that carries the attestation. */
+  readonly header: string
+  /**
+   * Verifies an attestation.
+   *
+   * @throws errors.GrantRejectedError when it is none (401)
+   * @throws errors.ProviderUnavailableError when nobody can tell at the moment
+   */
+  verify (token: string, context: VerifyContext): Promise<ProvenApplication>
+}

@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { azureDialect } from './azure/dialect.js'
-import { createDeadlines } from './deadline.js'
+import { createDeadlines, type Deadlines } from './deadline.js'
 import type { ProofNonces } from './dpop/proof-nonces.js'
 import { createProofs, type Proofs } from './dpop/proofs.js'
 import { errors } from './errors.js'
 import { createEvents, type Events } from './events.js'
 import { createAccessDecisions } from './guards/access.js'
+import { createAttestations, type Attestations } from './guards/attestations.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { corsHeaders, registerCors } from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
@@ -13,7 +14,7 @@ import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
 import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from './login/authorization-codes.js'
-import { createProviders, type ExchangeProvider } from './login/ask-provider.js'
+import { createProviders, createVerifierAsker, type ExchangeProvider } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createLoginEvents, type LoginEvents } from './login/login-events.js'
 import { createPossession, type Possession } from './login/possession.js'
@@ -108,7 +109,8 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
   if (proofs !== null && proofs.nonces !== null) offerNonces(app, proofs.nonces)
   const possession = createPossession(proofs, options.dpop?.required ?? false)
   const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
-  const kinds = credentialKinds(options, resourceMetadata)
+  const attestations = createServerAttestations(options, deadlines, events)
+  const kinds = credentialKinds(options, attestations?.kinds ?? [], resourceMetadata)
   const verify = createVerifier(signatures, rules)
   const authenticator = createAuthenticator({
     kinds,
@@ -119,7 +121,7 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     cacheBytes: options.tokenCache
   })
   const access = createAccessDecisions(options.lookupTimeout, deadlines)
-  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway: dialect.turnAway, access })
+  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway: dialect.turnAway, access, attestations })
 
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
   const providers = createProviders(options, deadlines, events)
@@ -152,6 +154,16 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed
   })
+}
+
+function createServerAttestations (
+  options: ResolvedOptions,
+  deadlines: Deadlines,
+  events: Events
+): Attestations | null {
+  const { applications: verifiers, tokenCache: bytes } = options
+  if (verifiers.size === 0) return null
+  return createAttestations({ verifiers, bytes, askerOf: createVerifierAsker(options, deadlines, events) })
 }
 
 /** RFC 9449, 8.2: whoever proves something is told the newest nonce, so that the next proof need not come twice. */

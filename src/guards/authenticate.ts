@@ -13,6 +13,7 @@ export interface Authenticator {
   /**
    * @throws errors.RequestInvalidError, errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError
    * @throws ProofRefused, errors.OverloadedError for a bound token
+   * @throws errors.ApplicationInvalidError
    */
   authenticate (request: FastifyRequest): Auth
   /** The user whose token a request carries; null without one. @throws as `authenticate` */
@@ -38,15 +39,15 @@ export function createAuthenticator (parts: AuthenticatorParts): Authenticator {
   function authenticate (request: FastifyRequest): Auth {
     const presented = read(request)
     const caller = callers.find(presented, request) ?? nobody
-    for (let i = firstKey; i < presented.length; i++) if (presented[i]) return withKeys(caller.user, presented)
+    for (let i = firstKey; i < presented.length; i++) if (presented[i]) return withKeys(caller.user, presented, request)
     return caller
   }
 
-  function withKeys (user: User | null, presented: Presented): Auth {
+  function withKeys (user: User | null, presented: Presented, request: FastifyRequest): Auth {
     const labels: { application: string | null, master: string | null } = { application: null, master: null }
     for (const [index, { proves, prove }] of keys.entries()) {
       const value = presented[firstKey + index]
-      if (value) labels[proves] ??= prove(value)
+      if (value) labels[proves] ??= prove(value, request)
     }
     return Object.freeze({ level: levelOf(user, labels), user, ...labels })
   }

@@ -2,6 +2,7 @@ import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import { list, open, origin, type Reader } from '../options/values.js'
+import type { ApplicationVerifiers } from './attestations.js'
 import type { CredentialOptions } from './credentials.js'
 
 /** Browsers of these origins may call the application. */
@@ -20,11 +21,15 @@ export type CorsPolicy = FastifyCorsOptions
 /** Headers that browsers may send, and may see. */
 export interface CorsHeaders { readonly allowed: readonly string[], readonly exposed: readonly string[] }
 
+type CorsParts = Pick<CredentialOptions, 'headers' | 'dpop'> & { readonly applications: ApplicationVerifiers }
+
 /** The master key's header is not allowed: a key of operations has no business in a browser. */
-export function corsHeaders ({ headers, dpop }: CredentialOptions): CorsHeaders {
+export function corsHeaders ({ headers, dpop, applications }: CorsParts): CorsHeaders {
+  const attestations = Array.from(applications.values(), ({ header }) => header)
   return {
     allowed: [
-      'Authorization', 'Content-Type', headers.token, headers.applicationKey, ...(dpop === null ? [] : ['DPoP'])
+      'Authorization', 'Content-Type', headers.token, headers.applicationKey, ...attestations,
+      ...(dpop === null ? [] : ['DPoP'])
     ],
     exposed: [
       'WWW-Authenticate', 'Retry-After', 'ETag', 'Link', 'Location', ...(dpop === null ? [] : ['DPoP-Nonce'])

@@ -59,8 +59,11 @@ export interface KeyKind {
   readonly header: string
   /** The member of `Auth` that holds the label. */
   readonly proves: 'application' | 'master'
-  /** The label of the key that is presented; null counts as absent. */
-  prove (presented: string): string | null
+  /**
+   * The label of the key that is presented; null counts as absent.
+   * @throws errors.ApplicationInvalidError for an attestation that is none
+   */
+  prove (presented: string, request: FastifyRequest): string | null
 }
 
 /** What a challenge says beside the code of a refusal. */
@@ -105,14 +108,22 @@ export interface CredentialOptions {
   masterKeys: KeyList
 }
 
-/** @param resourceMetadata the address of this server's, where there are clients who look there (RFC 9728, 5.1) */
-export function credentialKinds (options: CredentialOptions, resourceMetadata: string | null): CredentialKinds {
+/**
+ * @param attestations before the keys: who proves more is known by that
+ * @param resourceMetadata the address of this server's, where there are clients who look there (RFC 9728, 5.1)
+ */
+export function credentialKinds (
+  options: CredentialOptions,
+  attestations: readonly KeyKind[],
+  resourceMetadata: string | null
+): CredentialKinds {
   const { headers, tokenFrom, dpop, applicationKeys, masterKeys } = options
   const metadata = resourceMetadata === null ? [] : [`resource_metadata="${resourceMetadata}"`]
   const bearer = bearerToken(headers.token, tokenFrom, metadata)
   return {
     token: dpop?.mode === 'all' ? boundToken(bearer, dpop.algorithms, metadata) : bearer,
     keys: [
+      ...attestations,
       keyKind(headers.applicationKey, 'application', applicationKeys),
       keyKind(headers.masterKey, 'master', masterKeys)
     ]
@@ -149,6 +160,7 @@ export function createHeaderReader (names: readonly string[]): (request: Fastify
 // RFC 6750, 3: every refusal names the scheme; 3.1: without an error code where no token was presented.
 const challenges: ReadonlyMap<string | undefined, readonly string[]> = new Map([
   ['AUTH_ERR_CREDENTIAL_MISSING', []],
+  ['AUTH_ERR_APPLICATION_INVALID', []],
   ['AUTH_ERR_REQUEST_INVALID', ['error="invalid_request"']],
   ['AUTH_ERR_TOKEN_INVALID', ['error="invalid_token"']],
   ['AUTH_ERR_TOKEN_EXPIRED', ['error="invalid_token"']],

@@ -3,6 +3,7 @@ import { codeOf, errors, TokenExchangeError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { User } from '../permissions/user.js'
 import { isPromise, type AccessDecision } from './access.js'
+import type { Attestations } from './attestations.js'
 import type { Authenticator } from './authenticate.js'
 import type { CredentialKinds } from './credentials.js'
 import {
@@ -46,6 +47,8 @@ export interface GuardParts {
   events: Events
   turnAway: TurnAway
   access (check: AccessCheck): AccessDecision
+  /** Null where applications prove nothing. */
+  attestations: Attestations | null
 }
 
 /** Makes the hook that lets those pass who have what is required. */
@@ -54,7 +57,8 @@ export type MakeGuard = (requirement: Requirement) => Guard
 type Done = (error?: Error) => void
 
 // Synchronous from end to end: a promise per request would cost more than all the rest of it.
-export function createGuardMaker ({ authenticator, kinds, events, turnAway, access }: GuardParts): MakeGuard {
+export function createGuardMaker (parts: GuardParts): MakeGuard {
+  const { authenticator, kinds, events, turnAway, access, attestations } = parts
   return requirement => {
     const decide = decisionOf(requirement)
     const loginWanted = loginParameters(requirement)
@@ -66,11 +70,18 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
         // Before the decision: an application's error handler or audit log may ask who was refused.
         request[kAuth] = auth
         const Refusal = decide(auth, request)
-        if (Refusal !== null) throw new Refusal()
+        if (Refusal !== null) throw refusalOf(Refusal, auth, request)
       } catch (refusal) {
         return refuse(refusal, request, reply, done)
       }
       done()
+    }
+
+    // Who lacks the level of an application, and has sent what nobody can judge at the moment, may have it.
+    function refusalOf (Refusal: Refusal, { application, master }: Auth, request: GuardedRequest): Error {
+      const isLacking = requirement.level === 'application' && application === null && master === null
+      const isUnknown = isLacking && attestations !== null && attestations.isUnknown(request)
+      return isUnknown ? new errors.ProviderUnavailableError('an attestation') : new Refusal()
     }
 
     const refuse: Refuse = (thrown, request, reply, done, as = codeOf(thrown)) => {
@@ -79,9 +90,8 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
       turnAway(toError(thrown), request, reply, done)
     }
 
-    const hook = requirement.access === undefined
-      ? tokenExchangeGuard
-      : thenAsking(tokenExchangeGuard, access(requirement.access), refuse)
+    const guard = attestations === null ? tokenExchangeGuard : onceSettled(tokenExchangeGuard, attestations)
+    const hook = requirement.access === undefined ? guard : thenAsking(guard, access(requirement.access), refuse)
     return Object.assign(hook, { [kRequirement]: Object.freeze({ ...requirement }) })
   }
 
@@ -114,12 +124,23 @@ export function createGuardMaker ({ authenticator, kinds, events, turnAway, acce
  * has not answered, or nobody can tell whether a proof has come before.
  */
 const outages: ReadonlySet<string> = new Set([
-  errors.StoreUnavailableError.code, errors.LookupFailedError.code, errors.OverloadedError.code
+  errors.StoreUnavailableError.code, errors.LookupFailedError.code, errors.OverloadedError.code,
+  errors.ProviderUnavailableError.code
 ])
 
 type Hook = (request: GuardedRequest, reply: FastifyReply, done: Done) => void
 /** @param as the code whose challenge it is, where that is not its own */
 type Refuse = (thrown: unknown, request: GuardedRequest, reply: FastifyReply, done: Done, as?: string) => void
+
+/** A guard that waits where an application sends an attestation that has not been seen before. */
+function onceSettled (guard: Hook, attestations: Attestations): Hook {
+  return function tokenExchangeAttestedGuard (request, reply, done) {
+    const isJudged = request[kAuth] != null || isPreflight(request)
+    const settling = isJudged ? undefined : attestations.settle(request)
+    if (settling === undefined) guard(request, reply, done)
+    else settling.then(() => guard(request, reply, done), done)
+  }
+}
 
 /** A guard that asks the application too, of a caller whom the guard before has let pass. */
 function thenAsking (guard: Hook, decide: AccessDecision, refuse: Refuse): Hook {

@@ -16,7 +16,7 @@ export const readTokenCache: Reader<number> = (value, path) =>
  * Remembers callers by the very text that carried their token, so that a token which has proven itself is not proven
  * again with each request. Holds successes only: garbage has no way in, and so no way to push others out.
  */
-export interface TokenCache<Caller extends OfUser> {
+export interface TokenCache<Caller> {
   /** Undefined once the token has expired. */
   get (text: string): Caller | undefined
   /** @param goodUntil seconds since the epoch */
@@ -38,14 +38,21 @@ interface Entry<Caller> {
 /** How many entries are passed over at most before one goes: no request pays for a walk through all of them. */
 const mostSpared = 16
 
+/** Of access tokens. @param more bytes that each caller takes beside its user */
+export function createTokenCache<Caller extends OfUser> (limit: number, more = 0): TokenCache<Caller> {
+  return createTextCache<Caller>(limit, (text, caller) => bytesOf(text, caller) + more)
+}
+
 /**
  * What is too much goes in the order in which it came, and what was asked for since the last look stays once more (the
  * CLOCK algorithm): a hit moves nothing and writes one bit.
  *
  * @param limit bytes of memory that the entries may take
- * @param more bytes that each caller takes beside its user
  */
-export function createTokenCache<Caller extends OfUser> (limit: number, more = 0): TokenCache<Caller> {
+export function createTextCache<Caller> (
+  limit: number,
+  bytesOf: (text: string, caller: Caller) => number
+): TokenCache<Caller> {
   const entries = new Map<number, Entry<Caller>>()
   let hand = entries.values()
   let bytes = 0
@@ -64,7 +71,7 @@ export function createTokenCache<Caller extends OfUser> (limit: number, more = 0
 
   function set (text: string, caller: Caller, goodUntil: number): void {
     const key = keyOf(text)
-    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller) + more, isUsed: false }
+    const entry = { key, text: copyOf(text), caller, goodUntil, bytes: bytesOf(text, caller), isUsed: false }
     if (entry.bytes > limit) return
     remove(entries.get(key))
     while (bytes + entry.bytes > limit) remove(leastUsed())

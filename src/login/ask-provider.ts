@@ -4,8 +4,9 @@ import { codeOf, errors, legible, reasonOf, refusalOf, rejected } from '../error
 import { traced, type Events } from '../events.js'
 import {
   keysAgeOf, type AuthorizationAnswer, type AuthorizationGrant, type AuthorizationRequest, type GrantType,
-  type IdentityProvider
+  isId, type ApplicationVerifier, type IdentityProvider, type ProvenApplication
 } from '../identity.js'
+import { isObject } from '../strict-json.js'
 import { createIncomingEvents, type IncomingEvents } from './read-events.js'
 import type { SingleUsePolicy } from './single-use.js'
 import { readIdentity, type Verified } from './verified-identity.js'
@@ -53,6 +54,23 @@ export function createProviders (
     }
   }
   return new Map(Array.from(providers, ([name, provider]) => [name, entryOf(name, provider)]))
+}
+
+/** Asks a verifier of applications what a token proves. */
+export type VerifierAsker = (token: string, caller: Caller) => Promise<ProvenApplication>
+
+/** Asks verifiers of applications, as logins ask providers. */
+export function createVerifierAsker (
+  { providerTimeout: milliseconds, concurrency }: Pick<ProviderOptions, 'providerTimeout' | 'concurrency'>,
+  deadlines: Deadlines,
+  events: Events
+): (label: string, verifier: ApplicationVerifier) => VerifierAsker {
+  return (label, verifier) => {
+    const availability = createAvailability(label, events)
+    const inquire = createInquiry(label, { milliseconds, concurrency, deadlines, availability })
+    return (token, caller) =>
+      inquire(verifier.verify, async context => readProven(await verifier.verify(token, context)), caller)
+  }
 }
 
 interface ProviderOptions {
@@ -253,4 +271,14 @@ function asOurs (thrown: unknown, provider: string, log: FastifyBaseLogger): Err
   if (cause instanceof DeadlineExceeded) return new errors.ProviderUnavailableError(`${provider}: ${cause.message}`)
   log.error({ err: cause, provider }, 'the identity provider is unavailable')
   return new errors.ProviderUnavailableError(reasonOf(thrown), { cause })
+}
+
+/** What a verifier has answered. @throws errors.ProviderUnavailableError for junk */
+function readProven (value: unknown): ProvenApplication {
+  const { expiresAt, application } = isObject(value) ? value : {}
+  const isTime = typeof expiresAt === 'number' && Number.isFinite(expiresAt)
+  if (!isTime || (application !== undefined && !isId(application))) {
+    throw new errors.ProviderUnavailableError('the verifier of an application answered junk')
+  }
+  return { expiresAt, ...(application !== undefined && { application }) }
 }

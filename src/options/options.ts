@@ -1,13 +1,14 @@
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from '../azure/destinations.js'
 import type { EventListener } from '../events.js'
 import { readDpop, type DpopMode, type DpopOptions, type ResolvedDpop } from '../dpop/dpop-options.js'
+import { readApplications, type ApplicationVerifiers } from '../guards/attestations.js'
 import { readCors, type CorsOptions } from '../guards/cors.js'
 import {
   defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
 } from '../guards/credentials.js'
 import { readDefaultLevel, type DefaultLevel } from '../guards/route-guards.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
-import { grantTypes, type IdentityProvider } from '../identity.js'
+import { grantTypes, type ApplicationVerifier, type IdentityProvider } from '../identity.js'
 import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
 import type { ProviderEventListener } from '../login/provider-events.js'
 import { everyoneProven, type PermissionLookup } from '../permissions/lookup.js'
@@ -42,6 +43,11 @@ export interface TokenExchangeOptions {
   clockTolerance?: number
   /** Keys of applications by label, at least 16 characters each. @default {} */
   applicationKeys?: Readonly<Record<string, string>>
+  /**
+   * Verifiers of attestations by label: who proves to be the application needs no key of it, which is in every copy.
+   * `appCheck` of `fastify-token-exchange/applications`, or an own one. @default {}
+   */
+  applications?: Readonly<Record<string, ApplicationVerifier>>
   /** Keys of operators by label, at least 16 characters each. @default {} */
   masterKeys?: Readonly<Record<string, string>>
   /** Header names beside `Authorization: Bearer`. @default x-zumo-auth, x-zumo-application, x-zumo-master */
@@ -99,6 +105,7 @@ export interface ResolvedOptions {
   readonly clockTolerance: number
   readonly applicationKeys: KeyList
   readonly masterKeys: KeyList
+  readonly applications: ApplicationVerifiers
   readonly headers: CredentialHeaders
   readonly tokenFrom: TokenFrom | null
   /** Bytes. */
@@ -122,8 +129,9 @@ export interface ResolvedOptions {
 
 const names = [
   'issuer', 'audience', 'keys', 'providers', 'permissions', 'accessTokenLifetime', 'clockTolerance', 'applicationKeys',
-  'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel', 'sessions', 'dpop', 'cors',
-  'clients', 'azureMobileServices', 'onEvent', 'onProviderEvent',
+  'applications', 'masterKeys', 'headers', 'tokenFrom', 'tokenCache', 'prefix', 'rateLimit', 'defaultLevel',
+  'sessions', 'dpop', 'cors', 'clients', 'azureMobileServices', 'onEvent',
+  'onProviderEvent',
   'providerTimeout', 'lookupTimeout', 'concurrency',
   // Fastify's own, which it reads from the options of any plugin.
   'logLevel', 'logSerializers'
@@ -155,6 +163,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const sessions = given.has('sessions')
     ? given.read('sessions', value => resolveSessionOptions(value, material))
     : null
+  const headers = given.read('headers', readHeaders, defaultHeaders)
   const dpop = given.read<ResolvedDpop | null>('dpop', readDpop, null)
   if (dpop?.mode === 'refresh' && sessions === null) {
     throw given.refuse('dpop', "binds refresh tokens in the mode 'refresh', which need sessions")
@@ -168,7 +177,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     accessTokenLifetime: given.read('accessTokenLifetime', integer(30, longestLifetime), 3600),
     clockTolerance: given.read('clockTolerance', integer(0, 300), 5),
     ...readKeyLists(given),
-    headers: given.read('headers', readHeaders, defaultHeaders),
+    headers,
+    applications: readApplications(given, headers),
     tokenFrom: given.read<TokenFrom | null>('tokenFrom', readTokenFrom, null),
     tokenCache: given.read('tokenCache', readTokenCache, defaultBytes),
     prefix: given.read('prefix', pathPrefix, ''),

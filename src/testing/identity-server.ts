@@ -1,3 +1,4 @@
+import { localAppCheck, type LocalAppCheck } from './app-check.js'
 import { localApple, type LocalApple } from './apple.js'
 import { localFacebook, type LocalFacebook } from './facebook.js'
 import { localGithub, type LocalGithub } from './github.js'
@@ -28,6 +29,7 @@ export interface IdentityServer extends FaultSwitches, AsyncDisposable {
   readonly github: LocalGithub
   readonly oidc: LocalOidc
   readonly introspection: LocalIntrospection
+  readonly appCheck: LocalAppCheck
   readonly clock: ProviderClock
   readonly calls: CallLog
   /** New signing keys everywhere. The old ones leave the key sets, unless they are kept. */
@@ -57,7 +59,8 @@ export async function startIdentityServer ({ port = 0 }: IdentityServerOptions =
     google: localGoogle(open('google')),
     apple: localApple(open('apple')),
     microsoft: localMicrosoft(open('microsoft')),
-    oidc: localOidc(open('oidc'))
+    oidc: localOidc(open('oidc')),
+    appCheck: localAppCheck(open('app-check'))
   }
   const github = localGithub(open('github'))
   const introspection = localIntrospection(open('introspection'))

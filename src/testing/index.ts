@@ -1,5 +1,6 @@
 export { startIdentityServer } from './identity-server.js'
 export type { IdentityServer, IdentityServerOptions } from './identity-server.js'
+export type { LocalAppCheck } from './app-check.js'
 export type { LocalApple } from './apple.js'
 export type { CodeOptions } from './authorization-codes.js'
 export type { LoginPage } from './login-page.js'

@@ -1,4 +1,5 @@
 import Fastify = require('fastify')
+import applications = require('fastify-token-exchange/applications')
 import exchange = require('fastify-token-exchange')
 import client = require('fastify-token-exchange/client')
 import providers = require('fastify-token-exchange/providers')
@@ -17,6 +18,8 @@ export async function start (): Promise<string> {
     issuer: 'https://api.example.com',
     keys: process.env.SIGNING_SECRET,
     providers: { facebook: providers.facebook(idp.facebook.options), own },
+    applications: { mobile: applications.appCheck(idp.appCheck.options) },
+    dpop: 'refresh',
     sessions: { store }
   })
   app.get('/', { onRequest: app.requireLevel('admin') }, ({ auth }) => auth.user?.id.toUpperCase() ?? null)

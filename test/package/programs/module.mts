@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import tokenExchange, { errors, type IdentityProvider, type PermissionLookup } from 'fastify-token-exchange'
 import { createClient, webStorage, type Client, type ClientUser } from 'fastify-token-exchange/client'
+import { appCheck } from 'fastify-token-exchange/applications'
 import { facebook } from 'fastify-token-exchange/providers'
 import { memoryStore, type SessionStore } from 'fastify-token-exchange/stores'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
@@ -23,6 +24,8 @@ await app.register(tokenExchange, {
   keys: process.env.SIGNING_SECRET,
   providers: { facebook: facebook(idp.facebook.options), own },
   permissions,
+  applications: { mobile: appCheck(idp.appCheck.options) },
+  dpop: { mode: 'all', nonce: 'always' },
   sessions: { store }
 })
 app.get('/', { onRequest: app.requirePermission('todo:read') }, ({ auth }) => auth.user?.id.toUpperCase() ?? null)

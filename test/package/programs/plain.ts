@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import tokenExchange, { errors, type IdentityProvider } from 'fastify-token-exchange'
+import { appCheck } from 'fastify-token-exchange/applications'
 import { createClient } from 'fastify-token-exchange/client'
 import { facebook } from 'fastify-token-exchange/providers'
 import { memoryStore, type SessionStore } from 'fastify-token-exchange/stores'
@@ -21,6 +22,8 @@ export async function start (): Promise<void> {
     issuer: 'https://api.example.com',
     keys: process.env.SIGNING_SECRET,
     providers: { facebook: facebook(idp.facebook.options), own },
+    applications: { mobile: appCheck(idp.appCheck.options) },
+    dpop: 'refresh',
     sessions: { store }
   })
   app.get('/', { onRequest: app.requirePermission('todo:read') }, ({ auth }) => auth.user?.id.toUpperCase() ?? null)
