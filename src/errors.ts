@@ -139,6 +139,14 @@ export function rejected (
   return Object.assign(new errors.GrantRejectedError(reason, options), { check, ...compared })
 }
 
+/** A request that is malformed, answered with the sentence that says how. It repeats nothing of the request. */
+export class RequestMalformed extends TokenExchangeError<'AUTH_ERR_REQUEST_INVALID', 400> {
+  constructor (sentence: string) {
+    const { code, statusCode, message } = new errors.RequestInvalidError()
+    super(code, statusCode, `${message}: ${sentence}`)
+  }
+}
+
 /** Which check refused a grant or an event, and what it compared: of errors that do not say, the provider itself. */
 export function refusalOf (thrown: unknown): Compared & { readonly check: Check } {
   const said: { check?: unknown } & Compared = typeof thrown === 'object' && thrown !== null ? thrown : {}

@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { ResolvedDpop } from '../dpop/dpop-options.js'
 import { ProofRefused } from '../dpop/proof-refused.js'
-import { errors } from '../errors.js'
+import { errors, RequestMalformed } from '../errors.js'
 import {
   callback, dictionary, headerName, labelled, open, printableKey, refused, type Given, type Reader
 } from '../options/values.js'
@@ -150,7 +150,7 @@ export function createHeaderReader (names: readonly string[]): (request: Fastify
       if ((lengths >> (name.length % 32) & 1) === 0) continue
       const place = names.indexOf(name.toLowerCase())
       if (place === -1) continue
-      if (presented[place] !== null) throw new errors.RequestInvalidError('a credential header was sent twice')
+      if (presented[place] !== null) throw new RequestMalformed('a credential header was sent twice')
       presented[place] = rawHeaders[i + 1] ?? ''
     }
     return presented
@@ -223,7 +223,7 @@ function boundToken (
       if (token === undefined) throw new errors.TokenInvalidError('Authorization: DPoP without one token')
       if (header === null || withoutBlanksAround(header) === '') return { token, isDpop: true }
       if (withoutBlanksAround(header) === token) throw new errors.TokenInvalidError('a bound token in two headers')
-      throw new errors.RequestInvalidError('two tokens that differ were sent')
+      throw new RequestMalformed('two tokens that differ were sent')
     },
     challenge (code, refused) {
       const { thrown, authorization = '', isUser } = refused
@@ -241,7 +241,7 @@ function inHeaders ([authorization = null, header = null]: Presented): string | 
   if (header === null) return bearer
   const token = withoutBlanksAround(header) || null
   if (bearer !== null && token !== null && bearer !== token) {
-    throw new errors.RequestInvalidError('two tokens that differ were sent')
+    throw new RequestMalformed('two tokens that differ were sent')
   }
   return bearer ?? token
 }

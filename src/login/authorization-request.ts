@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { errors, RequestMalformed } from '../errors.js'
 import type { AuthorizationHints } from '../identity.js'
 import { isRegistered, type Clients } from './clients.js'
 
@@ -39,7 +39,7 @@ export type AnswerTo = Pick<AskedCode, 'clientId' | 'redirectUri' | 'state'>
 export function readAnswerTo (query: URLSearchParams, clients: Clients): AnswerTo {
   const [clientId, redirectUri] = [only(query, 'client_id'), only(query, 'redirect_uri')]
   if (!isOfClient(clients, { clientId, redirectUri })) {
-    throw new errors.RequestInvalidError('client_id and redirect_uri must be registered')
+    throw new RequestMalformed('client_id and redirect_uri must be registered')
   }
   return { clientId, redirectUri, state: isState(query.getAll('state')) ? query.get('state') || null : null }
 }
@@ -55,7 +55,7 @@ export function isOfClient (
 // RFC 6749, 3.1: a parameter stands once.
 function only (query: URLSearchParams, name: string): string {
   const [value = '', another] = query.getAll(name)
-  if (value === '' || another !== undefined) throw new errors.RequestInvalidError(`${name} must stand once`)
+  if (value === '' || another !== undefined) throw new RequestMalformed(`${name} must stand once`)
   return value
 }
 

@@ -1,4 +1,4 @@
-import { errors } from '../errors.js'
+import { RequestMalformed } from '../errors.js'
 import { grantTypes, type AuthorizationGrant, type GrantType } from '../identity.js'
 
 /** The members of a request's body, without a prototype: what a client left out is undefined here. */
@@ -12,9 +12,9 @@ export type Members = Readonly<Record<string, unknown>>
 export function readGrant (members: Members, accepts: readonly GrantType[]): AuthorizationGrant {
   const [type, another] = grantTypes.filter(name => members[name] !== undefined)
   if (type === undefined || another !== undefined) {
-    throw new errors.RequestInvalidError(`exactly one of ${grantTypes.join(', ')} is needed`)
+    throw new RequestMalformed(`exactly one of ${grantTypes.join(', ')} is needed`)
   }
-  if (!accepts.includes(type)) throw new errors.RequestInvalidError(`the provider does not take ${type}`)
+  if (!accepts.includes(type)) throw new RequestMalformed(`the provider does not take ${type}`)
   return readGrantOf(type, text(members, type), members)
 }
 
@@ -32,7 +32,7 @@ export function readGrantOf (type: GrantType, token: string, members: Members): 
 export function text (members: Members, name: string): string {
   const value = members[name]
   if (typeof value !== 'string' || value === '') {
-    throw new errors.RequestInvalidError(`${name} must be a non-empty string`)
+    throw new RequestMalformed(`${name} must be a non-empty string`)
   }
   return value
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { errors } from '../errors.js'
+import { RequestMalformed } from '../errors.js'
 import type { Members } from '../login/grant.js'
 import { decodeUtf8, isObject, parseMembers } from '../strict-json.js'
 
@@ -32,7 +32,7 @@ function parse (read: (text: string) => Body, body: string | Buffer, done: Done)
     members = read(typeof body === 'string' ? body : decodeUtf8(body))
   } catch {
     // The parser's own message quotes the body: no cause here.
-    return done(new errors.RequestInvalidError('the body cannot be parsed'))
+    return done(new RequestMalformed('the body cannot be parsed'))
   }
   done(null, members)
 }

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { codeOf, errors } from '../errors.js'
+import { codeOf, errors, RequestMalformed } from '../errors.js'
 import { userOf } from '../guards/guards.js'
 import { text } from '../login/grant.js'
 import type { Server } from '../server.js'
@@ -30,7 +30,7 @@ export function sessionRoutes (scope: FastifyInstance, { sessions, guards, route
 function end (sessions: Sessions, user: User, scope: unknown, on: Occasion): Promise<void> {
   if (scope === 'all') return sessions.revokeUser(user.id, on, user)
   if (scope === 'others') return sessions.revokeOthers(user.id, user.sessionId, on)
-  if (scope !== 'this') throw new errors.RequestInvalidError("scope must be 'this', 'others' or 'all'")
+  if (scope !== 'this') throw new RequestMalformed("scope must be 'this', 'others' or 'all'")
   return endCurrent(sessions, user, on)
 }
 

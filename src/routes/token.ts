@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
-import { codeOf, errors, isOurs } from '../errors.js'
+import { codeOf, errors, isOurs, RequestMalformed } from '../errors.js'
 import type { GrantType } from '../identity.js'
 import { CodeInvalid, challengeOf, type CodeBinding } from '../login/authorization-codes.js'
 import type { Clients } from '../login/clients.js'
@@ -44,7 +44,7 @@ export function tokenRoute (scope: FastifyInstance, server: Server): void {
   scope.post('/token', { bodyLimit, config: server.routeConfig, preHandler }, async request => {
     const members = membersOf(request.body)
     const grant = grants.get(text(members, 'grant_type'))
-    if (grant === undefined) throw new UnsupportedGrantType('grant_type')
+    if (grant === undefined) throw new UnsupportedGrantType('this grant_type is not supported')
     return await grant(members, request)
   })
 }
@@ -60,7 +60,7 @@ function whoLinks ({ guards }: Server): preHandlerHookHandler {
 function codeIn (members: Members, clients: Clients): CodeBinding & { code: string } {
   const [code, clientId] = [text(members, 'code'), text(members, 'client_id')]
   const [redirectUri, verifier] = [text(members, 'redirect_uri'), text(members, 'code_verifier')]
-  if (!clients.has(clientId)) throw new UnknownClient('client_id')
+  if (!clients.has(clientId)) throw new UnknownClient('client_id is not registered')
   return { code, clientId, redirectUri, challenge: challengeOf(verifier) }
 }
 
@@ -74,9 +74,11 @@ const subjectTypes: ReadonlyMap<string, GrantType> = new Map([
 
 function subjectTypeOf (members: Members, accepts: readonly GrantType[]): GrantType {
   const type = subjectTypes.get(text(members, 'subject_token_type'))
-  if (type === undefined || !accepts.includes(type)) throw new errors.RequestInvalidError('subject_token_type')
+  if (type === undefined || !accepts.includes(type)) {
+    throw new RequestMalformed('subject_token_type is none that the provider takes')
+  }
   if (members.requested_token_type !== undefined && text(members, 'requested_token_type') !== accessTokenType) {
-    throw new errors.RequestInvalidError('requested_token_type')
+    throw new RequestMalformed('requested_token_type must be that of an access token')
   }
   return type
 }
@@ -98,10 +100,10 @@ const tokenErrors: ReadonlySet<string | undefined> = new Set([
 ])
 
 /** A client that this server does not know. */
-class UnknownClient extends errors.RequestInvalidError {}
+class UnknownClient extends RequestMalformed {}
 
 /** A grant type that this server does not know, or not without sessions. */
-export class UnsupportedGrantType extends errors.RequestInvalidError {}
+export class UnsupportedGrantType extends RequestMalformed {}
 
 /**
  * The errors of a scope as RFC 6749, 5.2 writes them. The application's error handler does not see them: clients of

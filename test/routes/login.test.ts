@@ -7,12 +7,14 @@ import { fastifyBefore, issuer, ownProvider } from '../server.js'
 
 const json = { 'content-type': 'application/json' }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
-const malformed = {
-  statusCode: 400,
-  code: 'AUTH_ERR_REQUEST_INVALID',
-  error: 'Bad Request',
-  message: 'The request is malformed'
-}
+const malformed = { statusCode: 400, code: 'AUTH_ERR_REQUEST_INVALID', error: 'Bad Request' }
+// Of ours, and nothing of the request.
+const sentences = [
+  'the body cannot be parsed',
+  'exactly one of access_token, id_token, authorization_code is needed',
+  'the provider does not take authorization_code',
+  ...['access_token', 'nonce', 'redirect_uri', 'code_verifier'].map(name => `${name} must be a non-empty string`)
+].map(sentence => `The request is malformed: ${sentence}`)
 
 function isRefusal (t: Test, answer: LightMyRequestResponse, status: number, code: string, name: string): void {
   t.match(answer.json(), { statusCode: status, code, error: String, message: String }, name)
@@ -214,11 +216,15 @@ t.test('400: a body that is malformed, or is no single grant of a kind that the 
     ['a form whose escapes are not UTF-8', 'access_token=%ff', form],
     ['JSON as a form', '{"access_token":"good"}', form]
   ]
+  const said = new Set<string>()
   for (const [name, payload, headers] of rows) {
     const answer = await login(payload, { headers })
-    t.same(answer.json(), malformed, name)
+    const { message, ...rest } = answer.json()
+    t.same(rest, malformed, name)
+    said.add(message)
     isRefusal(t, answer, 400, 'AUTH_ERR_REQUEST_INVALID', name)
   }
+  t.same([...said].sort(), [...sentences].sort(), 'each is told what is wrong, in a sentence of ours')
   t.equal(asked, 0, 'the provider was never asked')
   await app.close()
 })

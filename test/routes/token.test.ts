@@ -104,12 +104,20 @@ t.test('without sessions there is the exchange, and no refresh', async t => {
 t.test('RFC 6749, 5.2: every error of the route', async t => {
   const down = { ...memoryStore(), read: async () => await Promise.reject(new Error('down')) }
   const rows: Record<string, [object, Record<string, string>, number, object]> = {
-    'no grant type': [{}, {}, 400, { error: 'invalid_request', code: 'AUTH_ERR_REQUEST_INVALID' }],
+    'no grant type': [{}, {}, 400, {
+      error: 'invalid_request',
+      error_description: 'The request is malformed: grant_type must be a non-empty string',
+      code: 'AUTH_ERR_REQUEST_INVALID'
+    }],
     'another grant type': [
       {},
       { grant_type: 'password' },
       400,
-      { error: 'unsupported_grant_type', code: 'AUTH_ERR_REQUEST_INVALID' }
+      {
+        error: 'unsupported_grant_type',
+        error_description: 'The request is malformed: this grant_type is not supported',
+        code: 'AUTH_ERR_REQUEST_INVALID'
+      }
     ],
     'no refresh token': [
       {},
@@ -192,7 +200,7 @@ t.test('RFC 6749, 5.2: every error of the route', async t => {
           : {}
       const answer = await server.token({ ...parameters, ...refreshToken })
       t.equal(answer.statusCode, status)
-      t.match(answer.json(), { ...body, error_description: String })
+      t.match(answer.json(), { error_description: String, ...body })
       t.strictSame(Object.keys(answer.json()), ['error', 'error_description', 'code'])
       t.equal(answer.headers['cache-control'], 'no-store')
       t.equal(answer.headers['retry-after'], status === 503 ? '5' : undefined)
