@@ -46,8 +46,8 @@ export async function createApplication (
     providers: {
       facebook: facebook({ ...idp.facebook.options, redirect: {} }),
       google: google({ ...idp.google.options, redirect: { clientSecret: idp.google.clientSecret } }),
-      apple: apple(idp.apple.options),
-      microsoft: microsoft(idp.microsoft.options),
+      apple: apple({ ...idp.apple.options, redirect: {} }),
+      microsoft: microsoft({ ...idp.microsoft.options, redirect: { clientSecret: idp.microsoft.clientSecret } }),
       github: github({ ...idp.github.options, redirect: {} }),
       oidc: oidc({ ...idp.oidc.options, redirect: {} }),
       introspection: introspection(idp.introspection.options)

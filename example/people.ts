@@ -54,13 +54,13 @@ export async function grantOf (
 }
 
 /** Has this person signed in at the provider's own pages, where a login by redirect comes along. */
-export function signIn (idp: IdentityServer, provider: ProviderName, { name, subjects }: Person): boolean {
+export function signIn (idp: IdentityServer, provider: ProviderName, { name, subjects }: Person): void {
   const subject = subjects[provider]
-  if (provider === 'facebook') idp.facebook.page.signIn({ id: subject, name })
-  else if (provider === 'google') idp.google.page.signIn({ sub: subject, name })
-  else if (provider === 'github') idp.github.page.signIn({ id: subject, login: name.toLowerCase(), name })
-  else return false
-  return true
+  switch (provider) {
+    case 'facebook': return idp.facebook.page.signIn({ id: subject, name })
+    case 'github': return idp.github.page.signIn({ id: subject, login: name.toLowerCase(), name })
+    default: return idp[provider].page.signIn(claimsOf(idp, provider, { name, subject }, 'none'))
+  }
 }
 
 function claimsOf (

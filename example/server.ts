@@ -1,12 +1,22 @@
 import { createApplication, serve } from './application.js'
+import { demonstrationRoutes } from './demonstration.js'
+import { createEventFeed } from './event-feed.js'
+import { pageRoutes } from './page-routes.js'
 import { readSettings } from './settings.js'
 import { walkthrough } from './walkthrough.js'
 
 const settings = await readSettings(process.env)
-const { app, idp, sessions } = await createApplication(settings, {
+const feed = createEventFeed()
+const application = await createApplication(settings, {
+  // Short, so that one sees a token run out, and another take its place.
+  accessTokenLifetime: 300,
   // Loopback addresses are registered without a port (RFC 8252, 7.3).
-  clients: { page: { redirectUris: [settings.issuer.replace(/^http:(.*):\d+$/, 'http:$1') + '/'] } }
+  clients: { page: { redirectUris: [settings.issuer.replace(/^http:(.*):\d+$/, 'http:$1') + '/'] } },
+  onEvent: feed.publish
 })
+const { app, idp, sessions } = application
+await pageRoutes(app, settings.issuer)
+await demonstrationRoutes(app, application, settings, feed)
 await serve(app, settings)
 
 console.log(process.argv.includes('--curl')
