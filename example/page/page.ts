@@ -120,8 +120,9 @@ async function act (id: string, work: () => unknown): Promise<readonly Exchange[
 }
 
 async function listSessions (): Promise<void> {
-  const [exchange] = await act('session-answers', () => client.fetch('/sessions'))
-  if (exchange?.status === 200) showSessions(exchange.answer)
+  const exchanges = await act('session-answers', () => client.fetch('/sessions'))
+  const listed = exchanges.find(({ url, status }) => url.endsWith('/sessions') && status === 200)
+  if (listed !== undefined) showSessions(listed.answer)
 }
 
 /** As somebody would who has found it: past the client. */

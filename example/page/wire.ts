@@ -16,7 +16,7 @@ export interface Wire {
   readonly fetch: typeof globalThis.fetch
   /** Asks an address of this server; the answer is shown, not read. */
   ask (path: string, headers: Readonly<Record<string, string>>): Promise<Exchange>
-  /** What is exchanged while this work goes on. What it throws is no affair of whoever looks at the answers. */
+  /** What goes through `fetch` while this work goes on. What it throws is no affair of whoever looks at the answers. */
   record (work: () => unknown): Promise<readonly Exchange[]>
 }
 
@@ -40,7 +40,6 @@ export function createWire (): Wire {
       answer: await response?.clone().text() ?? 'The server does not answer.',
       milliseconds: Math.round(performance.now() - began)
     }
-    note(exchange)
     return [exchange, response]
   }
 
@@ -51,7 +50,8 @@ export function createWire (): Wire {
 
   return {
     async fetch (input, init) {
-      const [, response] = await exchange(input, init)
+      const [seen, response] = await exchange(input, init)
+      note(seen)
       if (response === null) throw new TypeError('the server does not answer')
       return response
     },
