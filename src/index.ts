@@ -1,7 +1,6 @@
 export { tokenExchange, tokenExchange as default } from './plugin.js'
 export { errors } from './errors.js'
 export type { ErrorClass, ErrorCode, TokenExchangeError } from './errors.js'
-export type { EndCause, EventListener, ProviderEventKind, TokenExchangeEvent } from './events.js'
 export type * from './identity.js'
 export type { EventListener, TokenExchangeEvent } from './events.js'
 export type * from './permissions/permissions.js'
