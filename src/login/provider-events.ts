@@ -85,7 +85,7 @@ export function createProviderEvents (parts: ProviderEventsParts): ProviderEvent
   async function act (provider: string, events: readonly ProviderEvent[], request: FastifyRequest): Promise<void> {
     for (const event of events) {
       const { kind, subject, at } = event
-      if (ending.includes(kind)) await end(provider, event)
+      if (ending.includes(kind)) await end(provider, event, request)
       const told = Object.freeze({ ...event, provider, at: Math.min(at, Date.now()) })
       await tell(told, request)
       request.log.info({ provider, kind }, 'an event of the identity provider')
@@ -93,9 +93,11 @@ export function createProviderEvents (parts: ProviderEventsParts): ProviderEvent
     }
   }
 
-  async function end (provider: string, { subject, providerSession, at }: ProviderEvent): Promise<void> {
-    if (providerSession !== null) await sessions?.endProviderSession(provider, providerSession, at)
-    else if (subject !== null) await sessions?.endIdentity(provider, subject, at)
+  async function end (provider: string, event: ProviderEvent, request: FastifyRequest): Promise<void> {
+    const { subject, providerSession, at } = event
+    const on = { cause: 'provider', request } as const
+    if (providerSession !== null) await sessions?.endProviderSession(provider, providerSession, at, on)
+    else if (subject !== null) await sessions?.endIdentity(provider, subject, at, on)
   }
 
   async function tell (event: ToldProviderEvent, request: FastifyRequest): Promise<void> {

@@ -31,6 +31,7 @@ export function eventRoutes (scope: FastifyInstance, server: Server): void {
     return await reply.code(status).send()
   })
 
+  if (![...server.providers.values()].some(({ events }) => events?.deletion != null)) return
   scope.post<Named>('/events/:provider/deletion', route, async (request, reply) => {
     const { provider } = request.params
     const { deletion } = incoming(server, provider)

@@ -7,9 +7,9 @@ import {
 import { wellKnownPath } from './well-known.js'
 
 const {
-  AccessDeniedError, CredentialMissingError, GrantRejectedError, LinkRequiredError, LookupFailedError,
-  OverloadedError, ProviderUnavailableError, ProviderUnknownError, RequestInvalidError, StoreUnavailableError,
-  TokenExpiredError, TokenInvalidError, TokenRevokedError
+  AccessDeniedError, CredentialMissingError, EventFailedError, EventInvalidError, GrantRejectedError,
+  LinkRequiredError, LookupFailedError, OverloadedError, ProviderUnavailableError, ProviderUnknownError,
+  RequestInvalidError, StoreUnavailableError, TokenExpiredError, TokenInvalidError, TokenRevokedError
 } = errors
 
 /** How a guard for users refuses, and a store fails. */
@@ -62,6 +62,7 @@ export function operationsOf (server: Server): ReadonlyMap<string, Operation> {
   return new Map(Object.entries({
     ...metadata(server),
     ...authorizationServer(server),
+    ...eventOperations(server),
     ...commonOperations(dialect.refusals),
     ...dialect.operations(server)
   }))
@@ -137,6 +138,37 @@ function authorizationServer (server: Server): Operations {
         ...oauthRefusals({ 400: ['invalid_request'], 503: ['temporarily_unavailable'] }),
         ...oauthBodyRefusals
       }
+    }
+  }
+}
+
+/** Providers that send events, and those that are answered with where the deletion of data can be followed. */
+function eventOperations ({ providers }: Server): Operations {
+  const senders = [...providers.values()].filter(({ events }) => events !== null)
+  const deleting = senders.filter(({ events }) => events?.deletion != null)
+  const named = (some: typeof senders) => [inPath('provider', oneOf(...some.map(({ name }) => name)))]
+  const refused = {
+    ...refusals(
+      EventInvalidError, ProviderUnknownError, EventFailedError, ProviderUnavailableError, OverloadedError,
+      StoreUnavailableError
+    ),
+    ...answer(413, 'The body is too large', { type: 'object' })
+  }
+  const page = object({ url: text, confirmation_code: text })
+  return {
+    'POST /events/:provider': {
+      tags: ['Events'],
+      summary: 'What the identity provider takes back',
+      parameters: named(senders),
+      requestBody: { required: true, content: { '*/*': { schema: text } } },
+      responses: { ...answer(200, 'Done'), ...answer(202, 'Done (RFC 8935, 2.2)'), ...refused }
+    },
+    'POST /events/:provider/deletion': {
+      tags: ['Events'],
+      summary: 'A user asks at the identity provider for the deletion of its data',
+      parameters: named(deleting),
+      requestBody: { required: true, content: { 'application/x-www-form-urlencoded': { schema: text } } },
+      responses: { ...answer(200, 'Where to see how far it is', page), ...refused }
     }
   }
 }

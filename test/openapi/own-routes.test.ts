@@ -3,11 +3,12 @@ import swagger from '@fastify/swagger'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import t from 'tap'
+import { facebook } from '../../src/providers/index.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { openWorkshop } from '../readme/blocks.js'
 import { compiles } from '../readme/compiles.js'
 import { clients, redirectProvider } from '../routes/authorization-server.js'
-import { buildServer, ownProvider, type Options } from '../server.js'
+import { buildServer, issuer, ownProvider, type Options } from '../server.js'
 import { documentedApp, documentOf, securityOf } from './documented.js'
 
 const { privateKey } = generateKeyPairSync('ed25519')
@@ -16,7 +17,10 @@ const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 /** All routes that the plugin has. */
 const everything = (): Options => ({
   keys: [{ algorithm: 'EdDSA', privateKey: pem }],
-  providers: { own: { ...redirectProvider, responseMode: 'form_post' } },
+  providers: {
+    own: { ...redirectProvider, responseMode: 'form_post' },
+    facebook: facebook({ appId: '1', appSecret: 'secret', events: { deletionUrl: () => issuer } })
+  },
   clients,
   sessions: { store: memoryStore() }
 })
@@ -24,7 +28,8 @@ const everything = (): Options => ({
 const dialects: Array<[name: string, options: Options, paths: string[]]> = [
   ['the contract', {}, [
     '/.well-known/jwks.json', '/.well-known/oauth-authorization-server', '/.well-known/oauth-protected-resource',
-    '/token', '/revoke', '/authorize', '/callback/{provider}', '/login/{provider}', '/logout', '/sessions', '/nonce'
+    '/token', '/revoke', '/authorize', '/callback/{provider}', '/login/{provider}', '/logout', '/sessions', '/nonce',
+    '/events/{provider}', '/events/{provider}/deletion'
   ]],
   ['the Azure dialect', { azureMobileServices: true }, [
     '/.auth/me', '/.auth/refresh', '/.auth/logout', '/.auth/login/{provider}', '/login', '/login/done', '/logout'
