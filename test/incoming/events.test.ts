@@ -1,7 +1,10 @@
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import type { TokenExchangeEvent } from '../../src/events.js'
 import type { ProviderEvent } from '../../src/identity.js'
 import type { ToldProviderEvent } from '../../src/login/provider-events.js'
-import { codeIn, ownProvider, startApp } from '../server.js'
+import { buildServer, codeIn, ownProvider, startApp } from '../server.js'
 import { eventProviders, eventServer, idp, senderNames, senders } from './senders.js'
 
 t.teardown(() => idp.close())
@@ -70,8 +73,8 @@ for (const name of senderNames) {
 }
 
 t.test('off: 404, and only for those that are on', async t => {
-  const { apple } = eventProviders()
-  const app = await startApp(t, { providers: { apple, own: ownProvider() } })
+  const { apple, facebook } = eventProviders()
+  const app = await startApp(t, { providers: { apple, facebook, own: ownProvider() } })
   for (const path of ['/events/own', '/events/nobody', '/events/apple/deletion']) {
     const { statusCode, body } = await app.inject({ method: 'POST', url: path, payload: {} })
     t.equal(statusCode, 404, path)
@@ -79,6 +82,35 @@ t.test('off: 404, and only for those that are on', async t => {
   }
   const without = await startApp(t, { providers: { own: ownProvider() } })
   t.equal((await without.inject({ method: 'POST', url: '/events/own' })).statusCode, 404)
+})
+
+t.test('is told: what the provider said, what ended for it, in the log without the user', async t => {
+  const heard: TokenExchangeEvent[] = []
+  const { post, login } = await eventServer(t, { onEvent: event => { heard.push(event) } })
+  for (const name of senderNames) {
+    await login(name, '106')
+    heard.length = 0
+    await post(name, await senders[name].revoke('106'))
+    const told = heard.filter(({ type }) => type === 'provider.event')
+    const kind = name === 'oidc' ? 'sessions-revoked' : 'authorization-revoked'
+    t.match(told, [{ type: 'provider.event', provider: name, kind, subject: '106', requestId: String }], name)
+    t.match(heard.filter(({ type }) => type === 'session.ended'), [{ cause: 'provider', requestId: String }], name)
+  }
+})
+
+t.test('what comes once meets no rate limit of the application', async t => {
+  const prepare = (app: FastifyInstance) => app.register(rateLimit, { global: true, max: 1 })
+  const app = await buildServer({ providers: eventProviders(), rateLimit: { max: 1 } }, { prepare })
+  t.teardown(() => app.close())
+  const statuses = []
+  for (const user of ['107', '108', '109']) {
+    const { headers, body } = idp.facebook.deauthorize(user)
+    const answer = await app.inject({
+      method: 'POST', url: '/events/facebook', headers: { ...headers }, payload: body
+    })
+    statuses.push(answer.statusCode)
+  }
+  t.same(statuses, [200, 200, 200])
 })
 
 t.test('a user who asks for the deletion of its data is told where to see how far it is', async t => {
