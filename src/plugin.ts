@@ -61,5 +61,12 @@ function decorate (app: FastifyInstance, server: Server): void {
   if (options.defaultLevel !== null) addDefaultGuard(app, makeGuard, options.defaultLevel)
 }
 
-/** The plugin: `await app.register(tokenExchange, options)`. */
+/**
+ * The plugin: `await app.register(tokenExchange, options)`.
+ *
+ * @example
+ * ```ts
+ * await app.register(tokenExchange, { issuer: 'https://api.example.com', keys: process.env.SIGNING_SECRET })
+ * ```
+ */
 export const tokenExchange = fp(plugin, { name: 'fastify-token-exchange', fastify: '5.x' })

@@ -12,6 +12,7 @@ import { run } from './example/program.js'
 import { curlMissing, opensslMissing, paste } from './example/shell.js'
 import { blockVariables, openBlocks, openWorkshop, page, pages, pagesOf, root } from './readme/blocks.js'
 import { compiles } from './readme/compiles.js'
+import { composeExamples, examplesIn, membersOf } from './readme/examples.js'
 import { compose, fragments } from './readme/fragments.js'
 import { freePort } from './sessions/servers.js'
 
@@ -138,6 +139,7 @@ t.test('the fragments compile and do what the text says', async t => {
     return `fragment${index}.ts`
   })
   workshop.write('testing.js', block('testing#Testing your login'))
+  workshop.write('examples.ts', composeExamples())
   const imports = [...files, 'testing.js'].map(
     file => `await import('./${file.replace(/ts$/, 'js')}')\nconsole.log('ran ${file}')`
   )
@@ -184,6 +186,25 @@ t.test('no block is left out', async t => {
     ...(opensslMissing ? ['deployment#Key rotation'] : [])
   ]
   t.strictSame(left().filter(name => !skipped.some(prefix => name.startsWith(prefix))), [])
+})
+
+t.test('every option, guard and factory shows an example where it is declared', async t => {
+  for (const [path, name] of [
+    ['src/options/options.ts', 'TokenExchangeOptions'],
+    ['src/sessions/session-options.ts', 'SessionOptions'],
+    ['src/guards/declaring.ts', 'Guards'],
+    ['src/routes/app-api.ts', 'TokenExchange']
+  ] as const) {
+    t.strictSame(examplesIn(path, name).map(({ of }) => of), membersOf(path, name), name)
+  }
+  const factories = [
+    ...['apple', 'facebook', 'github', 'google', 'introspection', 'microsoft', 'oidc', 'define']
+      .map(name => `src/providers/${name}.ts`),
+    ...['memory', 'redis', 'postgres'].map(name => `src/sessions/stores/${name}.ts`),
+    'src/applications/app-check.ts', 'src/client/create-client.ts', 'src/testing/identity-server.ts',
+    'src/telemetry/index.ts', 'src/plugin.ts'
+  ]
+  for (const path of factories) t.ok(examplesIn(path).length > 0, path)
 })
 
 t.test('the tables name every kind of event, and every check', async t => {

@@ -27,6 +27,10 @@ const digits: Reader<string> = (value, path) => {
  * Firebase App Check: an app that came from its store, on a device that is what it says (App Attest, Play Integrity).
  * Its tokens are verified here, with the keys that Google publishes; nobody is asked about one of them.
  *
+ * @example
+ * ```ts
+ * const verifier = appCheck({ projectNumber: '1042', appIds: ['1:1042:ios:4f2a', '1:1042:android:7c1b'] })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://firebase.google.com/docs/app-check/custom-resource-backend
  */

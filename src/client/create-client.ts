@@ -65,9 +65,11 @@ export interface Client {
  *
  * @throws ClientError `CLIENT_ERR_OPTION_INVALID`
  * @example
+ * ```ts
  * const client = createClient({ url: 'https://api.example.com' })
- * await client.login('google', { id_token })
+ * await client.login('google', { id_token: idToken })
  * const todos = await client.fetch('/api/todos')
+ * ```
  */
 export function createClient (options: ClientOptions): Client {
   const { clientId, storage = memoryStorage(), dpop = false } = options

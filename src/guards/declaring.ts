@@ -5,18 +5,55 @@ import type { Guard, MakeGuard } from './guards.js'
 
 /** The guards that an application puts on its routes; each makes an `onRequest` hook. */
 export interface Guards {
-  /** @throws errors.OptionInvalidError where the route is declared, for an unknown level */
+  /**
+   * @throws errors.OptionInvalidError where the route is declared, for an unknown level
+   *
+   * @example
+   * ```ts
+   * app.get('/todos', { onRequest: app.requireLevel('authenticated') }, ({ auth }) => ({ owner: auth.user?.id }))
+   * ```
+   */
   requireLevel (level: Level): Guard
-  /** All of these; a function says which one a request needs. @throws errors.OptionInvalidError without a name */
+  /**
+   * All of these; a function says which one a request needs. @throws errors.OptionInvalidError without a name
+   *
+   * @example
+   * ```ts
+   * app.get<{ Params: { id: string } }>('/lists/:id', {
+   *   onRequest: app.requirePermission('todo:read', ({ params: { id } }) => `list:${id}:read`)
+   * }, request => ({ list: request.params.id }))
+   * ```
+   */
   requirePermission (...permissions: Array<Permission | PermissionOf>): Guard
-  /** At least one of these, likewise. @throws errors.OptionInvalidError without a name */
+  /**
+   * At least one of these, likewise. @throws errors.OptionInvalidError without a name
+   *
+   * @example
+   * ```ts
+   * const onRequest = app.requireAnyPermission('report:read', 'report:write')
+   * app.get('/reports', { onRequest }, () => ({ reports: [] }))
+   * ```
+   */
   requireAnyPermission (...permissions: Array<Permission | PermissionOf>): Guard
-  /** A user's token: a master key alone does not do. */
+  /**
+   * A user's token: a master key alone does not do.
+   *
+   * @example
+   * ```ts
+   * app.get('/me', { onRequest: app.requireUser() }, request => ({ id: userOf(request).id }))
+   * ```
+   */
   requireUser (): Guard
   /**
    * A user who has logged in at the provider lately, and in one of these ways; a master key passes. Else 401, with what
    * would do in its challenge (RFC 9470).
    *
+   * @example
+   * ```ts
+   * app.delete('/account', { onRequest: app.requireRecentLogin({ maxAge: 300 }) }, async (_request, reply) => {
+   *   return await reply.code(204).send()
+   * })
+   * ```
    * @throws errors.OptionInvalidError where the route is declared
    */
   requireRecentLogin (login: RecentLogin): Guard
@@ -24,6 +61,11 @@ export interface Guards {
    * Whoever the application itself lets in, within `lookupTimeout`; a master key passes unasked. What the check throws
    * goes to the error handler.
    *
+   * @example
+   * ```ts
+   * const isOwner = app.requireAccess(({ user }, { params }) => Object(params).owner === user?.id)
+   * app.get('/users/:owner/todos', { onRequest: isOwner }, () => ({ todos: [] }))
+   * ```
    * @throws errors.OptionInvalidError where the route is declared
    */
   requireAccess (check: AccessCheck): Guard

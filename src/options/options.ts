@@ -24,73 +24,145 @@ import {
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless a name says otherwise. */
 export interface TokenExchangeOptions {
-  /** `iss` of the access tokens and the public address of this server: https, or http on a loopback host. */
+  /**
+   * `iss` of the access tokens and the public address of this server: https, or http on a loopback host.
+   * @example issuer: 'https://api.example.com'
+   */
   issuer: string
-  /** `aud` of the access tokens. @default issuer */
+  /**
+   * `aud` of the access tokens. @default issuer
+   * @example audience: 'https://api.example.com/todos'
+   */
   audience?: string
   /**
    * One HS256 secret of at least 32 bytes, or a list: the first that can sign, signs; all verify. `undefined`, as from
    * an unset variable, is refused at start.
+   * @example keys: [
+   *   { algorithm: 'EdDSA', privateKey: readFileSync('signing-key.pem', 'utf8') },
+   *   { algorithm: 'HS256', secret: process.env.OLD_SECRET ?? '' }
+   * ]
    */
   keys: string | readonly SigningKey[] | undefined
-  /** Who may vouch for users, by name (`[a-z0-9_-]+`): the path segment of the login, the prefix of ids. @default {} */
+  /**
+   * Who may vouch for users, by name (`[a-z0-9_-]+`): the path segment of the login, the prefix of ids. @default {}
+   * @example providers: { google: google({ clientIds: ['…ios', '…web'] }) }
+   */
   providers?: Readonly<Record<string, IdentityProvider>>
-  /** What an identity may do here. @default everyone proven is `authenticated` */
+  /**
+   * What an identity may do here. @default everyone proven is `authenticated`
+   * @example permissions: ({ subject }) => subject === '42' ? null : { permissions: ['todo:read'] }
+   */
   permissions?: PermissionLookup
-  /** Seconds, 30 to 86400. @default 3600 */
+  /**
+   * Seconds, 30 to 86400. @default 3600
+   * @example accessTokenLifetime: 900
+   */
   accessTokenLifetime?: number
-  /** Seconds, 0 to 300: how far the clocks of servers that share keys may differ. @default 5 */
+  /**
+   * Seconds, 0 to 300: how far the clocks of servers that share keys may differ. @default 5
+   * @example clockTolerance: 30
+   */
   clockTolerance?: number
-  /** Keys of applications by label, at least 16 characters each. @default {} */
+  /**
+   * Keys of applications by label, at least 16 characters each. @default {}
+   * @example applicationKeys: { ios: process.env.IOS_KEY ?? '' }
+   */
   applicationKeys?: Readonly<Record<string, string>>
   /**
    * Verifiers of attestations by label: who proves to be the application needs no key of it, which is in every copy.
    * `appCheck` of `fastify-token-exchange/applications`, or an own one. @default {}
+   * @example applications: { app: appCheck({ projectNumber: '1042', appIds: ['1:1042:ios:4f2a'] }) }
    */
   applications?: Readonly<Record<string, ApplicationVerifier>>
-  /** Keys of operators by label, at least 16 characters each. @default {} */
+  /**
+   * Keys of operators by label, at least 16 characters each. @default {}
+   * @example masterKeys: { operations: process.env.MASTER_KEY ?? '' }
+   */
   masterKeys?: Readonly<Record<string, string>>
-  /** Header names beside `Authorization: Bearer`. @default x-zumo-auth, x-zumo-application, x-zumo-master */
+  /**
+   * Header names beside `Authorization: Bearer`. @default x-zumo-auth, x-zumo-application, x-zumo-master
+   * @example headers: { token: 'x-todo-auth' }
+   */
   headers?: Partial<CredentialHeaders>
-  /** Asked for a token where neither header carries one: a cookie's, a subprotocol's. Answers at once. @default none */
+  /**
+   * Asked for a token where neither header carries one: a cookie's, a subprotocol's. Answers at once. @default none
+   * @example tokenFrom: request => request.headers['sec-websocket-protocol']?.split(', ')[1] ?? null
+   */
   tokenFrom?: TokenFrom
+  /**
+   * Memory for access tokens that have proven themselves, so that they need not be proven again.
+   * @example tokenCache: { bytes: 128 * 1024 * 1024 }
+   */
   tokenCache?: TokenCacheOptions
-  /** Path before the plugin's own routes. @default none */
+  /**
+   * Path before the plugin's own routes. @default none
+   * @example prefix: '/auth'
+   */
   prefix?: string
-  /** `config.rateLimit` of the plugin's own routes, for @fastify/rate-limit. @default none */
+  /**
+   * `config.rateLimit` of the plugin's own routes, for @fastify/rate-limit. @default none
+   * @example rateLimit: { max: 20, timeWindow: '1 minute' }
+   */
   rateLimit?: object
-  /** Guards every route that has no guard of its own, but for some. Only in the root scope. @default none */
+  /**
+   * Guards every route that has no guard of its own, but for some. Only in the root scope. @default none
+   * @example defaultLevel: { level: 'authenticated', except: ['/', '/docs/*'] }
+   */
   defaultLevel?: Level | DefaultLevel
-  /** Refresh tokens, logout and revocation. @default none: an access token is good until it expires */
+  /**
+   * Refresh tokens, logout and revocation. @default none: an access token is good until it expires
+   * @example sessions: { store: redisStore({ client: redis }) }
+   */
   sessions?: SessionOptions
   /**
    * Proof of possession (RFC 9449): binds what a login hands out to a key of the client, so that a copy of it is worth
    * nothing. `'refresh'` binds refresh tokens and costs requests nothing; `'all'` binds access tokens too.
    * @default none: a client's proofs are not looked at
+   * @example dpop: 'refresh'
    */
   dpop?: DpopMode | DpopOptions
-  /** Registers @fastify/cors for these browser origins. @default none */
+  /**
+   * Registers @fastify/cors for these browser origins. @default none
+   * @example cors: { origins: ['https://www.example.com'] }
+   */
   cors?: CorsOptions
   /**
    * Public OAuth clients by their id (`[A-Za-z0-9._~-]+`): web pages, desktop programs, apps that log in by redirect
    * (RFC 6749, 7636, 8252). Needs a provider with `redirect`. @default none
+   * @example clients: { web: { redirectUris: ['https://www.example.com/callback'] } }
    */
   clients?: Readonly<Record<string, ClientOptions>>
-  /** Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false */
+  /**
+   * Answers clients of Azure Mobile Services and Azure Mobile Apps in their dialect. @default false
+   * @example azureMobileServices: { redirectUris: ['myapp://easyauth.callback'] }
+   */
   azureMobileServices?: boolean | AzureMobileServicesOptions
-  /** Called with what happened: logins, refusals, ends of sessions, outages. Never awaited. @default none */
+  /**
+   * Called with what happened: logins, refusals, ends of sessions, outages. Never awaited. @default none
+   * @example onEvent: event => console.log(event.type, event.provider)
+   */
   onEvent?: EventListener
   /**
    * Told of what a provider takes back, after its sessions have ended and before the provider is answered: to delete
    * an account, to disable one. At least once for each event; what it throws makes the provider send the event again.
    * Needs a provider with `events`. @default none
+   * @example onProviderEvent: async ({ kind, provider, subject }) => console.log(kind, provider, subject)
    */
   onProviderEvent?: ProviderEventListener
-  /** Milliseconds for all calls of one verification. @default 5000 */
+  /**
+   * Milliseconds for all calls of one verification. @default 5000
+   * @example providerTimeout: 3000
+   */
   providerTimeout?: number
-  /** Milliseconds for one permission lookup, and for one `onProviderEvent`. @default 5000 */
+  /**
+   * Milliseconds for one permission lookup, and for one `onProviderEvent`. @default 5000
+   * @example lookupTimeout: 2000
+   */
   lookupTimeout?: number
-  /** Verifications in flight at each provider, of one client address at most three quarters. @default 64 */
+  /**
+   * Verifications in flight at each provider, of one client address at most three quarters. @default 64
+   * @example concurrency: 128
+   */
   concurrency?: number
 }
 

@@ -52,6 +52,10 @@ const keyOptions = ['teamId', 'keyId', 'privateKey'] as const
  * Deviation: no discovery, its issuer changed overnight on 2025-06-11; both are taken. Truth values may be strings. The
  * user's name reaches the app once and unverified, so it is not part of the identity.
  *
+ * @example
+ * ```ts
+ * const provider = apple({ clientIds: ['com.example.app', 'com.example.web'] })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://developer.apple.com/documentation/signinwithapple/verifying-a-user
  */

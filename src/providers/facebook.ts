@@ -30,6 +30,10 @@ const defaults = {
  * Facebook Login: the classic access token, and the ID token of Limited Login, which is all that iOS gives without
  * tracking consent. Both have the same subject. A JWT that an app posts as `access_token` is understood.
  *
+ * @example
+ * ```ts
+ * const provider = facebook({ appId: '1234567890', appSecret: process.env.FACEBOOK_APP_SECRET ?? '' })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://developers.facebook.com/docs/facebook-login/limited-login/token/validating
  */

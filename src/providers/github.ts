@@ -28,6 +28,10 @@ const defaults = {
  * GitHub: access tokens of this OAuth or GitHub App, and authorization codes (with PKCE) that are exchanged for one.
  * Deviation: no ID tokens. The token is checked as belonging to this app; `GET /user` would take any app's.
  *
+ * @example
+ * ```ts
+ * const provider = github({ clientId: 'Iv1.0123456789abcdef', clientSecret: process.env.GITHUB_SECRET ?? '' })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://docs.github.com/en/rest/apps/oauth-applications#check-a-token
  * @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps

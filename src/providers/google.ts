@@ -35,6 +35,11 @@ const riscConfiguration = 'https://accounts.google.com/.well-known/risc-configur
  * Deviation: `iss` comes with and without its scheme. The iOS SDK put a nonce of its own into tokens for years, so the
  * token's nonce is compared only when the app posts one (the default of `nonce`).
  *
+ * @example
+ * ```ts
+ * const clientIds = ['1042-ios.apps.googleusercontent.com', '1042-web.apps.googleusercontent.com']
+ * const provider = google({ clientIds })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://developers.google.com/identity/gsi/web/guides/verify-google-id-token
  */

@@ -24,6 +24,15 @@ export interface IntrospectionOptions {
  *
  * Deviation: `exp` and `sub`, optional in the RFC, are required here.
  *
+ * @example
+ * ```ts
+ * const provider = introspection({
+ *   endpoint: 'https://partner.example.com/introspect',
+ *   clientId: 'our-server',
+ *   clientSecret: process.env.INTROSPECTION_SECRET ?? '',
+ *   audience: 'mobile-app'
+ * })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://www.rfc-editor.org/rfc/rfc7662#section-2
  */

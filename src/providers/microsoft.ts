@@ -27,6 +27,13 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * Deviation: an issuer per tenant; the keys of all are at one address, and a key may be bound to one issuer. The
  * subject is `{tid}:{oid}`; `sub` differs from app to app, and e-mail addresses are for the tenant to choose.
  *
+ * @example
+ * ```ts
+ * const provider = microsoft({
+ *   clientIds: ['6731de76-14a6-49ae-97bc-6eba6914391e'],
+ *   tenants: ['72f988bf-0000-4000-8000-2d7cd011db47']
+ * })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens#validate-the-issuer the key's issuer

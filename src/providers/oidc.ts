@@ -35,6 +35,10 @@ const discovered = { jwks: '', authorize: '', token: '' }
 /**
  * Any issuer of OpenID Connect: ID tokens.
  *
+ * @example
+ * ```ts
+ * const provider = oidc({ issuer: 'https://id.example.com/realms/main', clientIds: ['mobile-app'] })
+ * ```
  * @throws errors.OptionInvalidError
  * @see https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
  */

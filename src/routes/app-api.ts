@@ -22,6 +22,10 @@ export interface TokenExchange {
   /**
    * The user of an access token, as a guard would see it.
    *
+   * @example
+   * ```ts
+   * const user = app.tokenExchange.verify(token)
+   * ```
    * @throws errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError
    */
   verify (token: string): User
@@ -29,6 +33,10 @@ export interface TokenExchange {
    * Issues an access token for a login that the application did itself, or for a test. It names no provider and
    * starts no session.
    *
+   * @example
+   * ```ts
+   * const { access_token: token } = app.tokenExchange.issue({ userId: 'user-42', permissions: ['todo:read'] })
+   * ```
    * @throws errors.OptionInvalidError for an empty `userId`, an unknown level, a reserved claim, or no key to sign with
    */
   issue (grantee: Permissions & { userId: string }): TokenAnswer
@@ -36,17 +44,33 @@ export interface TokenExchange {
    * Logs in whom the application has proven itself, as a provider's login does: lookup, session, tokens. A good access
    * token that the request carries is that of the account to link to.
    *
+   * @example
+   * ```ts
+   * app.post('/passkey', { onRequest: app.requireLevel('everyone') }, async request =>
+   *   await app.tokenExchange.login({ provider: 'passkey', subject: 'user-42' }, request))
+   * ```
    * @throws errors.OptionInvalidError for an identity that is none, or is named as a provider
    * @throws errors.AccessDeniedError, errors.LinkRequiredError, errors.LookupFailedError, errors.StoreUnavailableError
    * @throws errors.TokenInvalidError, errors.TokenExpiredError, errors.TokenRevokedError for a bad access token
    */
   login (identity: OwnIdentity, request: FastifyRequest): Promise<TokenAnswer>
-  /** A user's sessions, the last used first. @throws as `revokeUser` */
+  /**
+   * A user's sessions, the last used first. @throws as `revokeUser`
+   *
+   * @example
+   * ```ts
+   * const sessions = await app.tokenExchange.sessions('user-42')
+   * ```
+   */
   sessions (userId: string): Promise<SessionEntry[]>
   /**
    * Ends all sessions of a user and refuses all access tokens that it has: after a ban, or to make a change of its
    * permissions count at once. A login right after it is let in.
    *
+   * @example
+   * ```ts
+   * await app.tokenExchange.revokeUser('user-42')
+   * ```
    * @throws errors.StoreUnavailableError, errors.OptionInvalidError without `sessions`
    */
   revokeUser (userId: string): Promise<void>
@@ -54,18 +78,30 @@ export interface TokenExchange {
    * Ends all sessions that an identity began, whatever users they are of: after its provider has taken it back. A login
    * right after it is let in.
    *
+   * @example
+   * ```ts
+   * await app.tokenExchange.revokeIdentity('google', '1102', { before: Date.now() - 60_000 })
+   * ```
    * @param options `before`: milliseconds since the epoch; what began later goes on. @default now
    * @throws as `revokeUser`
    */
   revokeIdentity (provider: string, subject: string, options?: { before?: number | undefined }): Promise<void>
-  /** Ends one session, by its `sid`. @throws as `revokeUser` */
+  /**
+   * Ends one session, by its `sid`. @throws as `revokeUser`
+   *
+   * @example
+   * ```ts
+   * const { sessionId } = app.tokenExchange.verify(token)
+   * if (sessionId !== null) await app.tokenExchange.revokeSession(sessionId)
+   * ```
+   */
   revokeSession (sessionId: string): Promise<void>
   /**
    * Whether the store and the providers answer, as this server has last seen it: from memory, for a readiness route.
    *
    * @example
    * ```ts
-   * app.get('/ready', async (request, reply) => {
+   * app.get('/ready', async (_request, reply) => {
    *   const health = app.tokenExchange.health()
    *   return await reply.code(health.ok ? 200 : 503).send(health)
    * })

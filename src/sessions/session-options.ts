@@ -4,31 +4,52 @@ import { memoryStore } from './stores/memory.js'
 
 /** Refresh tokens, logout and revocation. All durations in seconds. */
 export interface SessionOptions {
-  /** Where sessions live. @default memoryStore(), which serves one server */
+  /**
+   * Where sessions live. @default memoryStore(), which serves one server
+   * @example store: postgresStore({ pool })
+   */
   store?: SessionStore | undefined
-  /** Ends a session that was not refreshed for so long. @default 2592000 (30 days) */
+  /**
+   * Ends a session that was not refreshed for so long. @default 2592000 (30 days)
+   * @example idleLifetime: 7 * 86_400
+   */
   idleLifetime?: number | undefined
-  /** Ends a session however often it was refreshed. @default 31536000 (365 days) */
+  /**
+   * Ends a session however often it was refreshed. @default 31536000 (365 days)
+   * @example absoluteLifetime: 90 * 86_400
+   */
   absoluteLifetime?: number | undefined
-  /** How long the previous refresh token may come again after its successor has arrived. @default 30 */
+  /**
+   * How long the previous refresh token may come again after its successor has arrived. @default 30
+   * @example retryWindow: 60
+   */
   retryWindow?: number | undefined
   /**
    * Key the refresh tokens, >= 32 bytes each: the first makes, all verify.
    * @default derived from the private parts of `keys`
+   * @example secrets: [process.env.REFRESH_SECRET ?? '', process.env.OLD_REFRESH_SECRET ?? '']
    */
   secrets?: readonly string[] | undefined
   /**
    * What guards do when this server has not been able to read for `maxStaleness` what was revoked: let tokens pass, or
    * answer 503. @default 'accept'
+   * @example whenStale: 'refuse'
    */
   whenStale?: 'accept' | 'refuse' | undefined
-  /** @default 60 */
+  /**
+   * Seconds that the store may be out of reach before `whenStale` applies. @default 60
+   * @example maxStaleness: 10
+   */
   maxStaleness?: number | undefined
-  /** Sessions that a user may have, 1 to 10000: a login beyond that ends the oldest. @default 100 */
+  /**
+   * Sessions that a user may have, 1 to 10000: a login beyond that ends the oldest. @default 100
+   * @example perUser: 20
+   */
   perUser?: number | undefined
   /**
    * Revocations that a server holds in memory: beyond that older access tokens have to be refreshed.
    * @default 250000
+   * @example revocationLimit: 1_000_000
    */
   revocationLimit?: number | undefined
 }

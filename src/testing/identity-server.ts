@@ -41,6 +41,13 @@ export interface IdentityServer extends FaultSwitches, AsyncDisposable {
 /**
  * Starts a local identity provider. It holds no secrets worth having: keys and secrets are made at start.
  *
+ * @example
+ * ```ts
+ * const idp = await startIdentityServer()
+ * const provider = google(idp.google.options)
+ * const idToken = await idp.google.idToken({ email: 'ada@example.com' })
+ * await idp.close()
+ * ```
  * @throws when the port is taken
  */
 export async function startIdentityServer ({ port = 0 }: IdentityServerOptions = {}): Promise<IdentityServer> {

@@ -22,6 +22,10 @@ export interface MemoryStoreOptions {
  * Sessions in the memory of this process: for one server, for development and for tests.
  * They are gone when it ends. Servers of one process may share one store.
  *
+ * @example
+ * ```ts
+ * const store = memoryStore({ limit: 10_000 })
+ * ```
  * @throws errors.OptionInvalidError
  */
 export function memoryStore (options: MemoryStoreOptions = {}): SessionStore {

@@ -63,6 +63,10 @@ const ofIdentity = `(identity_key = $1 OR (identity_key IS NULL AND ${identityKe
  * Sessions in PostgreSQL 12 or later, through statements that each are one atomic step. Creates its tables if they are
  * missing, and upgrades those of an earlier version.
  *
+ * @example
+ * ```ts
+ * const store = postgresStore({ pool, table: 'shop_sessions' })
+ * ```
  * @throws errors.OptionInvalidError
  */
 export function postgresStore (options: PostgresStoreOptions): SessionStore {

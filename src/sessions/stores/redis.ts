@@ -49,6 +49,10 @@ export interface RedisStoreOptions {
  * Sessions in Redis 6.2 or later, one node or a cluster: each script touches keys of one hash slot.
  * Revocations are a stream that servers read without blocking, so the connection may be shared.
  *
+ * @example
+ * ```ts
+ * const store = redisStore({ client: redis, prefix: 'shop:' })
+ * ```
  * @throws errors.OptionInvalidError
  */
 export function redisStore (options: RedisStoreOptions): SessionStore {
