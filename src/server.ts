@@ -184,7 +184,7 @@ function createCodes (
     material,
     seals: createSeals(material),
     shelf: sessions ?? shelfOf(memoryStore({ limit: keptLoginsInMemory })),
-    endSession: async sessionId => await sessions?.revokeSession(sessionId, { cause: 'code-reused' })
+    endSession: async (id, request) => await sessions?.revokeSession(id, { cause: 'code-reused', request })
   })
 }
 

@@ -1,6 +1,7 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
+import { errors } from '../src/errors.js'
 import type { TokenExchangeEvent } from '../src/events.js'
 import { google } from '../src/providers/google.js'
 import { memoryStore } from '../src/sessions/stores/memory.js'
@@ -200,7 +201,9 @@ t.test('the end of a session is told with its cause', async t => {
   const { refresh_token: token } = await login()
   isDenied = true
   await refresh(token)
-  t.match(told(), [ended('denied'), { type: 'refresh.refused', code: 'AUTH_ERR_ACCESS_DENIED' }])
+  t.match(told(), [ended('denied'), {
+    type: 'refresh.refused', code: 'AUTH_ERR_ACCESS_DENIED', provider: 'own', subject: '10158', sessionId: String
+  }])
 })
 
 t.test('a code that comes again ends its session', async t => {
@@ -209,9 +212,28 @@ t.test('a code that comes again ends its session', async t => {
   const code = await codeOf(openBrowser(app))
   await redeem(app, code)
   await redeem(app, code)
-  t.match(heard, [
+  t.match(heard.splice(0), [
     { type: 'login.succeeded', clientId: 'web' },
-    { type: 'session.ended', cause: 'code-reused', clientId: 'web' }
+    { type: 'session.ended', cause: 'code-reused', clientId: 'web', requestId: String }
+  ])
+  const another = await codeOf(openBrowser(app))
+  await Promise.all([redeem(app, another), redeem(app, another)])
+  t.match(heard, [{ type: 'login.refused', check: 'replay' }], 'or is refused in the middle of its login')
+})
+
+t.test('whom the application says no to is named', async t => {
+  const { events, post } = await server(t, {
+    permissions: (_identity, { request: { headers: { x } } }) => {
+      if (x === 'link') throw new errors.LinkRequiredError()
+      if (x === 'down') throw new Error('down')
+      return null
+    }
+  })
+  for (const x of ['no', 'link', 'down']) await post('/login/own', { access_token: 'good' }, { x })
+  t.match(events(), [
+    { type: 'login.refused', provider: 'own', subject: '10158', code: 'AUTH_ERR_ACCESS_DENIED' },
+    { type: 'login.refused', provider: 'own', subject: '10158', code: 'AUTH_ERR_LINK_REQUIRED' },
+    { type: 'login.failed', provider: 'own', subject: '10158', code: 'AUTH_ERR_LOOKUP_FAILED' }
   ])
 })
 
@@ -241,6 +263,7 @@ t.test('a login by redirect is told as any other', async t => {
   for (const [query, told] of [
     ['code=bad', { type: 'login.refused', check: 'token' }],
     ['error=access_denied', { type: 'login.refused', check: 'token' }],
+    ['code=good&code=good', { type: 'login.refused', check: 'form' }],
     ['code=down', { type: 'login.failed' }]
   ] as const) {
     const begun = await browser.visit(authorizePath())

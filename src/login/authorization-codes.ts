@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { codeOf, errors } from '../errors.js'
+import type { FastifyRequest } from 'fastify'
+import { codeOf, errors, type Check } from '../errors.js'
 import { readStamp, writeStamp, type KeyMaterial } from '../key-material.js'
 import { isObject } from '../strict-json.js'
 import type { AskedCode } from './authorization-request.js'
@@ -26,7 +27,7 @@ export interface CodeParts {
   seals: Seals
   shelf: Shelf
   /** Ends the session that a code began, when the code comes again. */
-  endSession (sessionId: string): Promise<void>
+  endSession (sessionId: string, request: FastifyRequest): Promise<void>
 }
 
 /** What a code stands for. */
@@ -46,11 +47,19 @@ export interface Redemption {
 export interface AuthorizationCodes {
   make (binding: CodeBinding, vouched: Vouched): Promise<string>
   /** @throws CodeInvalid; and what `use` throws: after an outage the code is good again */
-  redeem<T> (code: string, binding: CodeBinding, use: (redemption: Redemption) => Promise<T>): Promise<T>
+  redeem<T> (
+    code: string,
+    binding: CodeBinding,
+    request: FastifyRequest,
+    use: (redemption: Redemption) => Promise<T>
+  ): Promise<T>
 }
 
 /** A code that is none, or no longer, or another client's: `invalid_grant` (RFC 6749, 5.2). */
-export class CodeInvalid extends errors.GrantRejectedError {}
+export class CodeInvalid extends errors.GrantRejectedError {
+  // Where a login of it has begun: what else is wrong with a code is seen before.
+  readonly check: Check = 'replay'
+}
 
 export function createAuthorizationCodes ({ material, seals, shelf, endSession }: CodeParts): AuthorizationCodes {
   const keys = material.keysFor('authorization code')
@@ -70,11 +79,12 @@ export function createAuthorizationCodes ({ material, seals, shelf, endSession }
   async function redeem<T> (
     code: string,
     binding: CodeBinding,
+    request: FastifyRequest,
     use: (redemption: Redemption) => Promise<T>
   ): Promise<T> {
     const { id, expiresAt } = read(code, binding)
     const value = await take(nameOf('code', id))
-    if (value === null) return await refuseSecondUse(id, expiresAt)
+    if (value === null) return await refuseSecondUse(id, expiresAt, request)
     try {
       const vouched = await open(value)
       return await use({ vouched, conclude: sessionId => conclude(id, sessionId, expiresAt) })
@@ -106,16 +116,21 @@ export function createAuthorizationCodes ({ material, seals, shelf, endSession }
     if (await shelf.take(nameOf('again', id)) !== null) throw new CodeInvalid('the code has come twice')
   }
 
-  async function refuseSecondUse (id: Buffer, expiresAt: number): Promise<never> {
+  async function refuseSecondUse (id: Buffer, expiresAt: number, request: FastifyRequest): Promise<never> {
     await shelf.keep(nameOf('again', id), '1', leftUntil(expiresAt))
     const sessionId = await shelf.take(nameOf('session', id))
-    if (sessionId !== null) await endFirst(id, sessionId, expiresAt)
+    if (sessionId !== null) await endFirst(id, sessionId, expiresAt, request)
     throw new CodeInvalid('the code was used before')
   }
 
-  async function endFirst (id: Buffer, sessionId: string, expiresAt: number): Promise<void> {
+  async function endFirst (
+    id: Buffer,
+    sessionId: string,
+    expiresAt: number,
+    request: FastifyRequest
+  ): Promise<void> {
     try {
-      await endSession(sessionId)
+      await endSession(sessionId, request)
     } catch (thrown) {
       await putBack(nameOf('session', id), sessionId, expiresAt)
       throw thrown

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { codeOf, errors, refusalOf } from '../errors.js'
 import type { EventFacts, Events } from '../events.js'
+import type { Identity } from '../identity.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 
 /** A login that has succeeded: its answer, and what an event may say of it. */
@@ -13,6 +14,8 @@ export interface LoggedIn {
 export interface LoginEvents {
   /** Runs a login, and says what came of it. */
   observe (provider: string, request: FastifyRequest, login: () => Promise<LoggedIn>): Promise<TokenAnswer>
+  /** Notes whom a login was about that will be told of by what was thrown; answers that. */
+  about (identity: Identity, thrown: unknown): unknown
   /**
    * Says why there is none, once for each error; answers what was thrown.
    * @param startedAt by `performance.now()`
@@ -42,6 +45,7 @@ const outages: ReadonlyArray<string | undefined> = [
 
 export function createLoginEvents (events: Events): LoginEvents {
   const told = new WeakSet<object>()
+  const subjects = new WeakMap<object, string>()
 
   async function observe (
     provider: string,
@@ -58,6 +62,11 @@ export function createLoginEvents (events: Events): LoginEvents {
     }
   }
 
+  function about ({ subject }: Identity, thrown: unknown): unknown {
+    if (typeof thrown === 'object' && thrown !== null) subjects.set(thrown, subject)
+    return thrown
+  }
+
   function failed (
     provider: string,
     thrown: unknown,
@@ -68,7 +77,9 @@ export function createLoginEvents (events: Events): LoginEvents {
     if (typeof thrown !== 'object' || thrown === null || told.has(thrown)) return thrown
     told.add(thrown)
     const code = codeOf(thrown) ?? ''
-    const common = { provider, code, milliseconds: since(startedAt) }
+    const subject = subjects.get(thrown)
+    const who = subject === undefined ? { provider } : { provider, subject }
+    const common = { ...who, code, milliseconds: since(startedAt) }
     if (outages.includes(code)) events.publish({ type: 'login.failed', ...common }, request)
     if (!refusals.includes(code)) return thrown
     const { check, ...compared } = refusalOf(thrown)
@@ -78,7 +89,7 @@ export function createLoginEvents (events: Events): LoginEvents {
     return thrown
   }
 
-  return { observe, failed }
+  return { observe, about, failed }
 }
 
 function since (startedAt: number): number {

@@ -132,7 +132,8 @@ export function createExchange (parts: ExchangeParts): Exchange {
     user: User | null = null
   ): Promise<ProvenLogin> {
     const occasion = { request, reason: 'login', providerTokens, user, sessionId: null } as const
-    return { identity, granted: await lookup(identity, occasion), mark }
+    const asked = lookup(identity, occasion)
+    return { identity, granted: await asked.catch(thrown => { throw events.about(identity, thrown) }), mark }
   }
 
   // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { errors, TokenExchangeError } from '../errors.js'
+import { errors, rejected, TokenExchangeError } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationHints, AuthorizationRequest } from '../identity.js'
 import type { Seals } from './seals.js'
 
@@ -103,7 +103,7 @@ function readAnswer (
   const error = once(parameters, 'error')
   if (error !== '') throw new ProviderRefusal(error)
   if (code === '' || typeof codeVerifier !== 'string' || typeof nonce !== 'string') {
-    throw new errors.GrantRejectedError('the answer holds no code')
+    throw rejected('form', 'the answer holds no code')
   }
   return {
     code,
@@ -118,7 +118,7 @@ function readAnswer (
 /** RFC 6749, 3.1: a parameter stands once, and without a value counts as absent. */
 function once (parameters: URLSearchParams, name: string): string {
   const [value = '', another] = parameters.getAll(name)
-  if (another !== undefined) throw new errors.GrantRejectedError(`${name} stands twice`)
+  if (another !== undefined) throw rejected('form', `${name} stands twice`)
   return value
 }
 

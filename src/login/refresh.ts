@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import type { Events } from '../events.js'
 import type { GuardedLookup } from '../permissions/lookup.js'
-import type { AccessGrant, Claim } from '../sessions/chain.js'
+import type { AccessGrant, Claim, RefreshGrant } from '../sessions/chain.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { TokenAnswer } from '../tokens/issuer.js'
 import type { Possession } from './possession.js'
@@ -40,8 +40,9 @@ export function createRefresh ({ events, sessions, possession, ...tools }: Refre
 
   return (refreshToken, request) => alone(refreshToken, async isAlone => {
     const startedAt = performance.now()
+    let claim: Claim<RefreshGrant> | null = null
     try {
-      const claim = await sessions.present(refreshToken, request, possession.keyOf(request))
+      claim = await sessions.present(refreshToken, request, possession.keyOf(request))
       const { proven, grant, answer } = await goOn(tools, claim, request)
       const { identity: { provider, subject } } = proven
       const facts = { provider, subject, userId: userIdOf(proven), sessionId: claim.sessionId, ...clientOf(grant) }
@@ -51,7 +52,7 @@ export function createRefresh ({ events, sessions, possession, ...tools }: Refre
       return answer
     } catch (thrown) {
       const code = codeOf(thrown) ?? ''
-      if (refusals.includes(code)) events.publish({ type: 'refresh.refused', code }, request)
+      if (refusals.includes(code)) events.publish({ type: 'refresh.refused', code, ...factsOf(claim) }, request)
       throw thrown
     }
   })
@@ -81,6 +82,13 @@ async function goOn<Grant extends AccessGrant> (
   const proven = await admit(lookup, claim, request)
   const grant = await claim.advance(userIdOf(proven))
   return { proven, grant, answer: mint(proven, grant, request.log) }
+}
+
+/** Of a session that has been found. */
+function factsOf (claim: Claim | null) {
+  if (claim === null) return {}
+  const { sessionId, identity: { provider, subject } } = claim
+  return { provider, subject, sessionId }
 }
 
 function clientOf ({ clientId }: AccessGrant): { clientId?: string } {

@@ -21,7 +21,7 @@ export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
     grants.set('authorization_code', async (members, request) => {
       const { code, ...binding } = codeIn(members, clients)
       const by = { clientId: binding.clientId, jkt: possession.keyOfLogin(request) }
-      return await codes.redeem(code, binding, redemption => exchange.redeemed(redemption, by, request))
+      return await codes.redeem(code, binding, request, redemption => exchange.redeemed(redemption, by, request))
     })
   }
   // RFC 6749, 6.
