@@ -123,9 +123,16 @@ export function createEnding (parts: EndingParts): Ending {
   ): Promise<void> {
     if (revocations.isListed(sessionId)) return
     const session = await ask(store => store.read(sessionId))
-    if (session === null || session.issuer !== issuer || session.ended) return
+    if (session === null || session.issuer !== issuer) return
+    if (session.ended) return hear(session)
     check(session)
     await live(ask, session, on)
+  }
+
+  // Another server has ended it, and this one has not read that yet: who asks here is refused here from now on.
+  function hear ({ id, userId, identityKey, lastUsedAt }: ListedSession): void {
+    const isAlive = lastUsedAt + tokenLifetime * 1000 > clock.now()
+    if (isAlive && !revocations.isEnded(id, userId, identityKey)) revocations.add(revocation('session', id))
   }
 
   // Callers at once share one end: each would append an entry.

@@ -108,3 +108,19 @@ t.test('logging out everywhere refuses the very token that asked for it', async 
     }
   }
 })
+
+t.test('a session that another server has ended is refused at once where it is ended again', async t => {
+  const store = memoryStore()
+  // Neither reads the list.
+  const [one, other] = [sessionsOn(store), sessionsOn(store)]
+  t.teardown(async () => await Promise.all([one.close(), other.close()]))
+  const login = await logIn(one)
+  const user = { id: 'test:1', ...login, issuedAt: Math.floor(Date.now() / 1000) }
+  await one.revokeSession(login.sessionId)
+  const { cursor } = await store.revocations(null, Date.now())
+  t.doesNotThrow(() => other.check(user))
+
+  await other.revokeRefreshToken(login.refreshToken)
+  t.throws(() => other.check(user), { code: errors.TokenRevokedError.code })
+  t.strictSame((await store.revocations(cursor, Date.now())).revocations, [], 'it is not listed again')
+})
