@@ -79,7 +79,7 @@ function acceptedAfterEnd (session: UsedSession, facts: Facts): string[] {
   const refusals = session.uses.filter(use => isRefusal(use, facts)).map(({ operation }) => operation)
   return session.uses.flatMap(({ operation }) => {
     if (!isAccepted(operation)) return []
-    const end = sure.find(end => operation.sentAt > refusedFrom(end, operation.server, end.server, facts))
+    const end = sure.find(end => operation.sentAt > refusedFrom(end, operation.server, enderOf(end), facts))
     if (end !== undefined) {
       const late = Math.round(operation.sentAt - end.answeredAt)
       return [`${nameOf(operation)} was accepted, sent ${late} ms after ${nameOf(end)} had been answered.`]
@@ -88,6 +88,11 @@ function acceptedAfterEnd (session: UsedSession, facts: Facts): string[] {
     if (refusal === undefined) return []
     return [`${nameOf(operation)} was accepted after ${nameOf(refusal)} had been refused.`]
   })
+}
+
+/** The server that refuses at once; of the others of a user it ends those that it finds, not those that have ended. */
+function enderOf (end: End): string | null {
+  return end.kind === 'logout' && end.scope === 'others' ? null : end.server
 }
 
 /** From when on a server refuses what has ended, provided that it can have heard of it. */

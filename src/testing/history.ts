@@ -16,7 +16,7 @@ export interface History {
 export type Outcome = 'done' | 'refused' | 'unavailable' | 'lost'
 
 /** One request, or one call of `app.tokenExchange`. Times are milliseconds of one clock, that of the clients. */
-export type Operation = Request & {
+export type Operation = Asked & {
   /** That which was asked, by any name. One that was started again has another. */
   readonly server: string
   readonly sentAt: number
@@ -26,7 +26,7 @@ export type Operation = Request & {
 }
 
 /** A login or refresh that is `done` has its `tokens`. A login is of somebody who would be let in. */
-type Request =
+export type Asked =
   | { readonly kind: 'login', readonly user: string, readonly identity: string, readonly tokens?: Tokens | undefined }
   | { readonly kind: 'refresh', readonly refreshToken: string, readonly tokens?: Tokens | undefined }
   /** Of a route with a guard. */
@@ -38,7 +38,7 @@ type Request =
   /** Or an event of its provider. */
   | { readonly kind: 'revokeIdentity', readonly identity: string }
 
-interface Tokens { readonly accessToken: string, readonly refreshToken: string }
+export interface Tokens { readonly accessToken: string, readonly refreshToken: string }
 
 /** The store was down, or out of reach. Milliseconds of the operations' clock. */
 export interface StoreOutage {

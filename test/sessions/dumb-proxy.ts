@@ -6,17 +6,28 @@ export interface DumbProxy {
   readonly port: number
   /** Drops the connections that there are. New ones work. Answers how many there were. */
   drop (): number
+  /** Ends the connections that there are, and turns new ones away until it is mended. */
+  cut (): void
+  mend (): void
   close (): Promise<void>
 }
 
 export async function startProxy (target: number): Promise<DumbProxy> {
   const open = new Set<() => void>()
   const sockets = new Set<Socket>()
+  let isCut = false
   const server = createServer({ allowHalfOpen: true }, near => {
+    if (isCut) {
+      near.destroy()
+      return
+    }
     const far = connect({ port: target, host: '127.0.0.1' })
     near.pipe(far)
     far.pipe(near)
+    const end = () => near.destroy()
+    far.once('close', end)
     const drop = () => {
+      far.off('close', end)
       near.unpipe(far).resume()
       far.unpipe(near).destroy()
     }
@@ -24,6 +35,7 @@ export async function startProxy (target: number): Promise<DumbProxy> {
     for (const socket of [near, far]) {
       sockets.add(socket)
       socket.on('error', () => {})
+      socket.once('close', () => sockets.delete(socket))
     }
     near.once('close', () => { open.delete(drop); far.destroy() })
   }).listen(0, '127.0.0.1')
@@ -36,6 +48,13 @@ export async function startProxy (target: number): Promise<DumbProxy> {
       for (const drop of open) drop()
       open.clear()
       return dropped
+    },
+    cut () {
+      isCut = true
+      for (const socket of sockets) socket.destroy()
+    },
+    mend () {
+      isCut = false
     },
     async close () {
       for (const socket of sockets) socket.destroy()

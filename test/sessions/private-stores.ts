@@ -1,5 +1,5 @@
 import { PGlite } from '@electric-sql/pglite'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import pg from 'pg'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { postgresStore } from '../../src/sessions/stores/postgres.js'
@@ -16,7 +16,7 @@ export interface StoreClient {
 /** A store of its own, empty, with its server where it has one. */
 export interface PrivateStore {
   readonly server: PrivateServer | null
-  /** For another process: `redis:port` or `postgres:port`. */
+  /** For another process: `redis:port` or `postgres:port`; of a cluster, `cluster:port,port`. */
   readonly address: string | null
   connect (): StoreClient
   remove (): Promise<void>
@@ -85,12 +85,20 @@ export const realServers = [redis, postgres]
 
 /** A client of a server that somebody else started. */
 export function connectTo (address: string): StoreClient {
-  const [kind, port] = address.split(':')
+  const [kind, port = ''] = address.split(':')
+  if (kind === 'cluster') return connectToCluster(port.split(',').map(Number))
   return kind === 'redis' ? connectToRedis(Number(port)) : connectToPostgres(Number(port))
 }
 
 function connectToRedis (port: number): StoreClient {
   const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 100 })
+  client.on('error', () => {})
+  return { store: redisStore({ client }), close: async () => client.disconnect() }
+}
+
+function connectToCluster (ports: number[]): StoreClient {
+  const nodes = ports.map(port => ({ port, host: '127.0.0.1' }))
+  const client = new Cluster(nodes, { clusterRetryStrategy: () => 100 })
   client.on('error', () => {})
   return { store: redisStore({ client }), close: async () => client.disconnect() }
 }

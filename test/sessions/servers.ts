@@ -63,23 +63,47 @@ export async function startRedis (fsync: 'always' | 'no' = 'always', more: strin
 
 /** Three masters, with a third of the slots each. */
 export async function startRedisCluster (): Promise<PrivateServer[]> {
-  const nodes = await Promise.all([0, 1, 2].map(async () => {
+  return await startRedisNodes(3, [])
+}
+
+/** The same with a replica of each, in the same order behind them. The death of a master is noticed in this time. */
+export async function startReplicatedCluster (milliseconds: number): Promise<PrivateServer[]> {
+  return await startRedisNodes(6, ['--cluster-node-timeout', String(milliseconds), '--repl-diskless-sync-delay', '0'])
+}
+
+async function startRedisNodes (count: number, more: string[]): Promise<PrivateServer[]> {
+  const nodes = await Promise.all(Array.from({ length: count }, async () => {
     const bus = await freePort()
-    return { bus, server: await startRedis('no', ['--cluster-enabled', 'yes', '--cluster-port', String(bus)]) }
+    return { bus, server: await startRedis('no', ['--cluster-enabled', 'yes', '--cluster-port', String(bus), ...more]) }
   }))
   const clients = nodes.map(({ server }) => new Redis({ port: server.port, host: '127.0.0.1' }))
+  const slots = [[0, 5460], [5461, 10922], [10923, 16383]]
   await Promise.all(clients.map(async (client, number) => {
-    await client.call('CLUSTER', 'ADDSLOTSRANGE', ...[[0, 5460], [5461, 10922], [10923, 16383]][number] ?? [])
-    for (const { server, bus } of nodes) await client.call('CLUSTER', 'MEET', '127.0.0.1', server.port, bus)
+    const own = slots[number]
+    if (own !== undefined) await client.call('CLUSTER', 'ADDSLOTSRANGE', ...own)
+    // With one epoch for all, the vote for a replica has to wait until they have found others.
+    await client.call('CLUSTER', 'SET-CONFIG-EPOCH', number + 1)
   }))
-  for (const client of clients) while (!await isComplete(client)) await client.ping()
+  for (const client of clients) {
+    for (const { server, bus } of nodes) await client.call('CLUSTER', 'MEET', '127.0.0.1', server.port, bus)
+  }
+  for (const client of clients) while (!await isComplete(client, count)) await client.ping()
+  for (const [number, replica] of clients.slice(3).entries()) {
+    await replica.call('CLUSTER', 'REPLICATE', String(await clients[number]?.call('CLUSTER', 'MYID')))
+    while (!await isInStep(replica)) await replica.ping()
+  }
   for (const client of clients) client.disconnect()
   return nodes.map(({ server }) => server)
 }
 
-async function isComplete (client: Redis): Promise<boolean> {
+async function isComplete (client: Redis, count: number): Promise<boolean> {
   const info = String(await client.call('CLUSTER', 'INFO'))
-  return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3')
+  return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${count}`)
+}
+
+/** A replica that has all that its master has. */
+export async function isInStep (client: Redis): Promise<boolean> {
+  return (await client.info('replication')).includes('master_link_status:up')
 }
 
 /** PostgreSQL refuses to run as root: there it runs as the user that its package has made. */

@@ -68,7 +68,7 @@ const explained: Rows = {
     ]
   },
   'a logout of the others, and of all': [
-    login(0, '0'), login(0, 'x'), logout(20, '0', 'others'), call(40, 'x', refused), call(40, '0'),
+    login(0, '0'), login(0, 'x'), logout(20, '0', 'others'), call(40, 'x'), call(41, 'x', refused), call(41, '0'),
     login(60, 'y'), logout(80, '0', 'all'), call(100, 'y', refused), call(100, '0', refused)
   ],
   'a revocation ends what began before it, whatever has begun since': [
