@@ -13,10 +13,18 @@ export interface Address {
 /** @throws ClientError */
 export function readAddress (url: string): Address {
   // By hand: in React Native a URL has no origin.
-  const [base, origin] = /^(https?:\/\/[^/?#\\@\s]+)(?:\/[^?#\s]*?)??(?=\/*$)/.exec(new URL(url).href) ?? []
+  const [base, origin] = /^(https?:\/\/[^/?#\\@\s]+)(?:\/[^?#\s]*?)??(?=\/*$)/.exec(hrefOf(url)) ?? []
   if (base === undefined || origin === undefined) throw clientError('CLIENT_ERR_OPTION_INVALID', 'url')
   // In characters that every storage takes in a name.
   return { base, origin, name: `fastify-token-exchange.${base.replace(/[^\w.-]/g, '_')}` }
+}
+
+function hrefOf (url: string): string {
+  try {
+    return new URL(url).href
+  } catch {
+    return ''
+  }
 }
 
 /** A request of the application's, if it goes to the server's origin. */

@@ -96,5 +96,10 @@ function queryOf (parameters: Readonly<Record<string, string>>): string {
 
 function parametersOf (url: string): Partial<Record<string, string>> {
   const [, query = ''] = /\?([^#]*)/.exec(url) ?? []
-  return Object.fromEntries(query.split('&').map(pair => pair.split('=').map(decodeURIComponent)))
+  try {
+    return Object.fromEntries(query.split('&').map(pair => pair.split('=').map(decodeURIComponent)))
+  } catch {
+    // A broken escape is none of the server's.
+    return {}
+  }
 }

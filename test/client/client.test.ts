@@ -195,7 +195,8 @@ t.test('a storage that fails is said, and asked again', async t => {
 })
 
 t.test('a wrong address is refused', async t => {
-  for (const url of ['ftp://a.example', 'https://a.example/?q', 'https://a.example/#f', 'https://u:p@a.example']) {
+  const addresses = ['https://a.example/?q', 'https://a.example/#f', 'https://u:p@a.example']
+  for (const url of ['', 'a.example', 'ftp://a.example', ...addresses]) {
     t.throws(() => createClient({ url }), { code: 'CLIENT_ERR_OPTION_INVALID', status: 0 }, url)
   }
   t.throws(() => createClient({ url: 'api.example.com' }))

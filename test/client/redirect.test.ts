@@ -80,7 +80,8 @@ t.test('an answer to another login is refused, and this one can still end', asyn
     'of another on this origin': change('iss', `${url}/other`),
     'of no issuer': change('iss', null),
     'an error of another state': `${appUri}?error=access_denied&state=x&iss=${url}`,
-    'of nothing': appUri
+    'of nothing': appUri,
+    'of a broken escape': `${back}&x=%`
   }
   for (const [what, address] of Object.entries(wrong)) {
     await t.rejects(client.completeRedirect(address), { code: 'CLIENT_ERR_REDIRECT_INVALID', status: 0 }, what)
