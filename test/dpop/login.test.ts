@@ -4,7 +4,7 @@ import { ownProvider, startApp } from '../server.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { codeOf, clients, openBrowser, redirectProvider, webUri } from '../routes/authorization-server.js'
 import { boundIn, dpopServer } from './dpop-server.js'
-import { proofBy, prover, signer } from './prover.js'
+import { proofBy, proofFor, prover, signer } from './prover.js'
 
 const key = await prover()
 const thief = await prover()
@@ -218,4 +218,26 @@ t.test('refresh tokens cannot be bound where there are none', async t => {
     message: /^Invalid option: dpop /
   })
   await startApp(t, { dpop: 'all' })
+})
+
+t.test('a login that comes with a bound access token links to its account: one proof is for both', async t => {
+  let linked: string | undefined
+  const server = await dpopServer(t, {
+    dpop: 'all',
+    permissions: (_identity, { user }) => {
+      linked = user?.id
+      return {}
+    }
+  })
+  const { access } = boundIn(await server.login(key))
+  const link = async (by: typeof key): Promise<number> => {
+    const dpop = proofFor(by, access, '/login/own', { claims: { htm: 'POST' } })
+    const headers = { authorization: `DPoP ${access}`, dpop }
+    return (await server.app.inject({ method: 'POST', url: '/login/own', headers, payload: { access_token: 'good' } }))
+      .statusCode
+  }
+  t.equal(await link(thief), 401)
+  t.equal(linked, undefined)
+  t.equal(await link(key), 200)
+  t.equal(linked, 'own:10158')
 })
