@@ -1,4 +1,6 @@
 import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyInstance } from 'fastify'
 import tokenExchange, { type TokenExchangeOptions } from 'fastify-token-exchange'
 import { apple, facebook, github, google, introspection, microsoft, oidc } from 'fastify-token-exchange/providers'
@@ -40,6 +42,8 @@ export async function createApplication (
   })
   // By address; the plugin's own routes ask for it with `rateLimit`.
   await app.register(rateLimit, { global: false })
+  // Before the plugin too, so that it hears of the plugin's routes.
+  await app.register(swagger, { openapi: { info: { title: 'fastify-token-exchange: the example', version: '1.0.0' } } })
   await app.register(tokenExchange, {
     issuer: settings.issuer,
     keys: settings.signingSecret,
@@ -59,6 +63,10 @@ export async function createApplication (
     rateLimit: { max: 120, timeWindow: '1 minute' },
     ...(settings.origins.length > 0 && { cors: { origins: [...settings.origins] } }),
     ...more
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/documentation',
+    uiHooks: { onRequest: app.requireLevel('everyone') }
   })
   guardedRoutes(app)
   return { app, idp, database, sessions: sessions.name }

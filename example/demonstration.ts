@@ -24,6 +24,9 @@ interface Chosen {
 
 interface Switches { outage: boolean, slow: boolean }
 
+/** No part of the API. */
+const hidden = { schema: { hide: true } }
+
 /** Milliseconds that each answer of a slow provider takes. */
 const slowness = 1200
 
@@ -39,28 +42,28 @@ export async function demonstrationRoutes (
 ): Promise<void> {
   let switches: Switches = { outage: false, slow: false }
 
-  app.get('/demonstration', async () => ({ applicationKey, masterKey, issuer, switches }))
+  app.get('/demonstration', hidden, async () => ({ applicationKey, masterKey, issuer, switches }))
 
-  app.post<Chosen>('/demonstration/grants', { schema: { body: chosen } }, async ({ body }) =>
+  app.post<Chosen>('/demonstration/grants', { schema: { hide: true, body: chosen } }, async ({ body }) =>
     await grantOf(idp, body.provider, people[body.person], body.flaw))
 
-  app.post<Chosen>('/demonstration/sign-in', { schema: { body: chosen } }, async ({ body }, reply) => {
+  app.post<Chosen>('/demonstration/sign-in', { schema: { hide: true, body: chosen } }, async ({ body }, reply) => {
     signIn(idp, body.provider, people[body.person])
     return reply.code(204).send()
   })
 
-  app.post<{ Body: Partial<Switches> }>('/demonstration/switches', async ({ body }) => {
+  app.post<{ Body: Partial<Switches> }>('/demonstration/switches', hidden, async ({ body }) => {
     switches = { ...switches, ...body }
     idp.outage(switches.outage ? 'down' : false)
     idp.slow(switches.slow ? slowness : 0)
     return switches
   })
 
-  app.post('/demonstration/rotation', async (_request, reply) => {
+  app.post('/demonstration/rotation', hidden, async (_request, reply) => {
     await idp.rotate()
     return reply.code(204).send()
   })
 
-  app.get('/demonstration/events', async (_request, reply) =>
+  app.get('/demonstration/events', hidden, async (_request, reply) =>
     reply.headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' }).send(feed.open()))
 }

@@ -18,6 +18,9 @@ const fonts = {
   'geist-mono.woff2': '@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2'
 }
 
+/** No part of the API. */
+const hidden = { schema: { hide: true } }
+
 /** The page at `/`: HTML, a style sheet, fonts, and a script that is bundled here. */
 export async function pageRoutes (app: FastifyInstance, issuer: string): Promise<void> {
   const files: Array<[path: string, type: string, body: Buffer | string]> = [
@@ -29,11 +32,12 @@ export async function pageRoutes (app: FastifyInstance, issuer: string): Promise
     files.push([`/fonts/${name}`, 'font/woff2', await readFile(require.resolve(path))])
   }
   for (const [path, type, body] of files) {
-    app.get(path, async (_request, reply) => reply.type(type).header('x-content-type-options', 'nosniff').send(body))
+    app.get(path, hidden, async (_request, reply) =>
+      reply.type(type).header('x-content-type-options', 'nosniff').send(body))
   }
 
   const html = await readFile(join(directory, 'index.html'))
-  app.get('/', async (request, reply) => {
+  app.get('/', hidden, async (request, reply) => {
     // The server is called by the name that its tokens have: logins by redirect come back to it.
     if (request.hostname === 'localhost') return reply.redirect(`${issuer}/`)
     return reply
