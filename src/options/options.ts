@@ -173,6 +173,11 @@ export interface ResolvedOptions {
   readonly keys: readonly ServerKey[]
   readonly providers: ReadonlyMap<string, IdentityProvider>
   readonly permissions: PermissionLookup
+  /**
+   * Whether clients get tokens here: from providers, or by refreshing those of the application's own logins. Without a
+   * lookup of its own a server only guards; it must not renew what another one's lookup has granted.
+   */
+  readonly handsOutTokens: boolean
   readonly accessTokenLifetime: number
   readonly clockTolerance: number
   readonly applicationKeys: KeyList
@@ -246,6 +251,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     keys,
     providers,
     permissions: given.read('permissions', callback(isLookup), everyoneProven),
+    handsOutTokens: providers.size > 0 || (sessions !== null && material.length > 0 && given.has('permissions')),
     accessTokenLifetime: given.read('accessTokenLifetime', integer(30, longestLifetime), 3600),
     clockTolerance: given.read('clockTolerance', integer(0, 300), 5),
     ...readKeyLists(given),

@@ -188,16 +188,18 @@ function tokenBodies ({ options: { clients, providers }, refresh }: Server): Sch
           code_verifier: text
         })]),
     ...(refresh === null ? [] : [object({ grant_type: oneOf('refresh_token'), refresh_token: text })]),
-    object({
-      grant_type: oneOf('urn:ietf:params:oauth:grant-type:token-exchange'),
-      subject_issuer: oneOf(...providers.keys()),
-      subject_token: text,
-      subject_token_type: oneOf(
-        'urn:ietf:params:oauth:token-type:access_token', 'urn:ietf:params:oauth:token-type:id_token'
-      ),
-      'requested_token_type?': oneOf('urn:ietf:params:oauth:token-type:access_token'),
-      'nonce?': text
-    })
+    ...(providers.size === 0
+      ? []
+      : [object({
+          grant_type: oneOf('urn:ietf:params:oauth:grant-type:token-exchange'),
+          subject_issuer: oneOf(...providers.keys()),
+          subject_token: text,
+          subject_token_type: oneOf(
+            'urn:ietf:params:oauth:token-type:access_token', 'urn:ietf:params:oauth:token-type:id_token'
+          ),
+          'requested_token_type?': oneOf('urn:ietf:params:oauth:token-type:access_token'),
+          'nonce?': text
+        })])
   ]
 }
 

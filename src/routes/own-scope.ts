@@ -40,7 +40,7 @@ function senderRoutes (scope: FastifyInstance, app: FastifyInstance, server: Ser
 
 function oauthRoutes (scope: FastifyInstance, server: Server): void {
   answerOAuthErrors(scope)
-  if (server.options.providers.size > 0) tokenRoute(scope, server)
+  if (server.options.handsOutTokens) tokenRoute(scope, server)
   revokeRoute(scope, server)
 }
 

@@ -14,7 +14,7 @@ export type TokenGrant = (members: Members, request: FastifyRequest) => Promise<
 
 /** The grants that this server takes at `/token`, by their `grant_type`; the metadata names them. */
 export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
-  const { exchange, refresh, codes, possession, options: { clients } } = server
+  const { exchange, refresh, codes, possession, options: { clients, providers } } = server
   const grants = new Map<string, TokenGrant>()
   // RFC 6749, 4.1.3.
   if (clients.size > 0) {
@@ -28,6 +28,7 @@ export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
   if (refresh !== null) {
     grants.set('refresh_token', (members, request) => refresh(text(members, 'refresh_token'), request))
   }
+  if (providers.size === 0) return grants
   // RFC 8693: the exchange of `POST /login/:provider` in the words of the standard.
   grants.set(tokenExchange, async (members, request) => {
     const provider = exchange.provider(text(members, 'subject_issuer'))

@@ -5,7 +5,7 @@ import { tokenGrants } from './token.js'
 
 /** What another service needs to verify our tokens: RFC 7517, 5 and RFC 8414. */
 export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
-  const { options: { clients, dpop, issuer, keys, providers }, routeConfig: config } = server
+  const { options: { clients, dpop, issuer, keys, handsOutTokens }, routeConfig: config } = server
   const keySet = keySetOf(keys)
   const hasKeySet = keySet.keys.length > 0
   // Whatever serializer the application has set; and the same for all, so anybody may keep it.
@@ -15,7 +15,7 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
     done()
   })
   if (hasKeySet) scope.get('/.well-known/jwks.json', { config }, () => keySet)
-  if (providers.size === 0) return
+  if (!handsOutTokens) return
   const path = wellKnownPath(issuer)
   const metadata = metadataOf(scope.prefix, server, hasKeySet)
   scope.get(`/.well-known/oauth-authorization-server${path}`, { config }, () => metadata)

@@ -132,3 +132,17 @@ t.test("sessions lists a user's sessions, for administrators", async t => {
   const without = await startApp(t)
   await t.rejects(without.tokenExchange.sessions('guest:1'), { code: 'AUTH_ERR_OPTION_INVALID' })
 })
+
+t.test('without providers its refresh tokens are good as well, where there is a lookup', async t => {
+  const sessions = { store: memoryStore() }
+  const app = await startApp(t, { sessions, permissions: () => ({ permissions: ['todo:read'] }) })
+  app.post('/own', request => app.tokenExchange.login({ provider: 'passkey', subject: '1' }, request))
+  const { refresh_token: token } = (await app.inject({ method: 'POST', url: '/own' })).json()
+  const payload = { grant_type: 'refresh_token', refresh_token: token }
+  t.match((await app.inject({ method: 'POST', url: '/token', payload })).json(), {
+    refresh_token: String, user: { permissions: ['todo:read'] }
+  })
+  t.match((await app.inject('/.well-known/oauth-authorization-server')).json().grant_types_supported, ['refresh_token'])
+  const guards = await startApp(t, { sessions })
+  t.equal((await guards.inject({ method: 'POST', url: '/token', payload })).statusCode, 404, 'who only guards has none')
+})
