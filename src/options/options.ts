@@ -278,7 +278,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
 
 /** A login by redirect has two sides: who asks for it, and where the browser is sent. One alone would do nothing. */
 function requireBothSides (
-  given: Given<'clients' | 'providers'>,
+  given: Given<'clients'>,
   { clients, providers, hasDialect }:
   { clients: Clients, providers: ReadonlyMap<string, IdentityProvider>, hasDialect: boolean }
 ): void {
@@ -287,7 +287,7 @@ function requireBothSides (
     throw given.refuse('clients', 'need a provider that they can log in at by redirect: give one of them redirect')
   }
   if (redirecting !== undefined && clients.size === 0 && !hasDialect) {
-    throw given.refuse('providers', `.${redirecting[0]} has redirect, which needs clients (or azureMobileServices)`)
+    throw refused(`providers.${redirecting[0]}`, 'has redirect, which needs clients (or azureMobileServices)')
   }
 }
 
