@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { errors } from './errors.js'
 import type { Auth } from './guards/decide.js'
 import type { Guards } from './guards/declaring.js'
-import { kAuth, readAuth, type kOwnRoute } from './guards/guards.js'
+import { kAuth, kChallenge, readAuth, type kOwnRoute } from './guards/guards.js'
 import { addDefaultGuard, guardDeclaredRoutes, type RouteGuards } from './guards/route-guards.js'
 import { documentRoutes } from './openapi/document.js'
 import { resolveOptions, type TokenExchangeOptions } from './options/options.js'
@@ -49,6 +49,7 @@ function refuseSecond (app: FastifyInstance): void {
 function decorate (app: FastifyInstance, server: Server): void {
   const { guards, makeGuard, options } = server
   app.decorateRequest(kAuth, null)
+  app.decorate(kChallenge, server.challenge)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)
   app.decorate('requirePermission', guards.requirePermission)

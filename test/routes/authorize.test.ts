@@ -1,5 +1,6 @@
 import { mock } from 'node:test'
 import t from 'tap'
+import { userOf } from '../../src/index.js'
 import type { LookupContext } from '../../src/permissions/lookup.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { issuer, ownProvider, startApp } from '../server.js'
@@ -450,6 +451,7 @@ t.test('RFC 8414 and 9728: clients find everything from the metadata', async t =
   const app = await startApp(t, { issuer: base, prefix: '/auth', providers: { own: redirectProvider }, clients })
   app.get('/me', { onRequest: app.requireUser() }, () => 'me')
   app.get('/recent', { onRequest: app.requireLevel('admin') }, () => 'admin')
+  app.get('/mine', { onRequest: app.requireLevel('everyone') }, request => userOf(request).id)
   t.match((await app.inject('/.well-known/oauth-authorization-server/v1')).json(), {
     issuer: base,
     authorization_endpoint: `${base}/auth/authorize`,
@@ -470,6 +472,7 @@ t.test('RFC 8414 and 9728: clients find everything from the metadata', async t =
   t.equal(
     await challengeTo({ authorization: `Bearer ${token}` }, '/recent'), `Bearer error="insufficient_scope", ${metadata}`
   )
+  t.equal(await challengeTo({}, '/mine'), `Bearer ${metadata}`, 'of a handler, too')
   const refused = await app.inject({ method: 'POST', url: '/auth/login/own', payload: { access_token: 'bad' } })
   t.equal(refused.headers['www-authenticate'], `Bearer ${metadata}`)
   const begun = await app.inject(`/auth${authorizePath()}`)
