@@ -116,7 +116,9 @@ t.test(
   async t => {
     const ownStore = readFileSync(join(root, 'example/own-store.ts'), 'utf8')
     t.equal(block('own-store#A store of your own'), ownStore)
-    workshop.write('database.ts', readFileSync(join(root, 'example/database.ts'), 'utf8'))
+    for (const file of ['database.ts', 'people.ts']) {
+      workshop.write(file, readFileSync(join(root, 'example', file), 'utf8'))
+    }
     workshop.write('own-store.ts', ownStore)
     workshop.write(
       'conformance.ts',

@@ -27,7 +27,8 @@ t.test('every script that the workflows and the papers name is there', async t =
 t.test('each supported Node meets the first and the newest Fastify 5', async t => {
   t.same(ci.jobs.test.strategy.matrix, { node: [20, 22, 24], fastify: ['5.0.0', '5'] })
   t.match(engines.node, /^>=20\./)
-  t.equal(ci.jobs.test.steps.at(-1).env.REQUIRE_SERVERS, 1)
+  const steps: Array<{ run?: string, env?: object }> = ci.jobs.test.steps
+  t.match(steps.find(({ run }) => run === 'npm test')?.env, { REQUIRE_SERVERS: 1 })
 })
 
 t.test('jobs read only, and what is published says where it comes from', async t => {
