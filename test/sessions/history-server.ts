@@ -1,16 +1,18 @@
 // An application of its own process, for clients who take their turns at random: a token is the identity that it is
 // of, and an identity is a user's name, a slash and anything.
 import { memoryStore } from '../../src/sessions/stores/memory.js'
-import { buildServer, ownProvider } from '../server.js'
+import { buildServer, ownProvider, type Options } from '../server.js'
 import { connectTo, type StoreClient } from './private-stores.js'
 
 const [, , address = 'memory'] = process.argv
 const client: StoreClient = address === 'memory' ? { store: memoryStore(), close: async () => {} } : connectTo(address)
-const app = await buildServer({
+const options = {
   providers: { own: ownProvider(({ token }) => ({ subject: token })) },
   permissions: ({ subject }) => ({ userId: subject.split('/')[0] ?? '' }),
   sessions: { store: client.store, perUser: 10_000 }
-})
+} satisfies Options
+// A client that has given up before it sent anything leaves a connection that Node waits for, a minute long.
+const app = await buildServer(options, { fastify: { forceCloseConnections: true } })
 app.get('/guarded', { onRequest: app.requireUser() }, request => request.auth.user)
 app.post<{ Body: { id: string } }>('/revoke-user', async (request, reply) => {
   await app.tokenExchange.revokeUser(request.body.id)
