@@ -22,6 +22,7 @@ export interface SecurityOptions {
   readonly headers: CredentialHeaders
   readonly applicationKeys: KeyList
   readonly masterKeys: KeyList
+  readonly applications: ReadonlyMap<string, { readonly header: string }>
   /** Null without proofs of possession. */
   readonly dpop: { readonly mode: string } | null
 }
@@ -60,7 +61,7 @@ const boundToken = {
 }
 
 /** A row for each kind of credential. */
-function schemesOf ({ headers, applicationKeys, masterKeys, dpop }: SecurityOptions): SecurityScheme[] {
+function schemesOf ({ headers, applicationKeys, applications, masterKeys, dpop }: SecurityOptions): SecurityScheme[] {
   const inHeader = (name: string, description: string) => ({ type: 'apiKey', in: 'header', name, description })
   const bearer = {
     type: 'http',
@@ -77,6 +78,12 @@ function schemesOf ({ headers, applicationKeys, masterKeys, dpop }: SecurityOpti
       isTaken: applicationKeys.size > 0,
       definition: inHeader(headers.applicationKey, 'The key of an application.')
     },
+    ...Array.from(applications.values(), ({ header }, number): SecurityScheme => ({
+      name: `attestation${number === 0 ? '' : number + 1}`,
+      proves: 'application',
+      isTaken: true,
+      definition: inHeader(header, 'An attestation of the application.')
+    })),
     {
       name: 'masterKey',
       proves: 'master',
@@ -113,7 +120,7 @@ function waysOfOne ({ level, permissions, anyPermission, user, recentLogin, acce
     ...(isForUsers ? [[['user'], ['master']] satisfies Proofs[]] : []),
     ...(user === true ? [[['user']] satisfies Proofs[]] : []),
     ...(level === 'application' ? [[['application'], ['master']] satisfies Proofs[]] : []),
-    // The application's own answer decides: any credential may do.
+    // The application answers: whichever credential there is may be enough.
     ...(access === undefined ? [] : [[['user'], ['application'], ['master']] satisfies Proofs[]])
   ]
 }

@@ -17,7 +17,7 @@ export type Schema = Readonly<Record<string, unknown>>
 
 export interface Parameter {
   readonly name: string
-  readonly in: 'path' | 'query'
+  readonly in: 'path' | 'query' | 'header'
   readonly required: boolean
   readonly description?: string
   readonly schema: Schema
@@ -90,15 +90,20 @@ function json (schema: Schema): { content: Content } {
 type AnyError = ErrorClass<string, number>
 
 /** How a dialect renders errors. */
-export type Refusals = (...classes: readonly AnyError[]) => Responses
+export type Refusals = (...refused: ReadonlyArray<AnyError | Refusal>) => Responses
 
 /** The answers of these errors, by their status, as Fastify renders them. */
-export const refusals: Refusals = (...classes) => byStatus(
-  classes.map(Refusal => new Refusal()),
+export const refusals: Refusals = (...refused) => byStatus(
+  refused.map(refusalOf),
   codes => object({ statusCode: whole, code: oneOf(...codes), error: text, message: text })
 )
 
-interface Refusal { readonly code: string, readonly statusCode: number, readonly message: string }
+/** What an answer shows of an error. */
+export interface Refusal { readonly code: string, readonly statusCode: number, readonly message: string }
+
+export function refusalOf (Refused: AnyError | Refusal): Refusal {
+  return typeof Refused === 'function' ? new Refused() : Refused
+}
 
 export function byStatus (rows: readonly Refusal[], schemaOf: (codes: readonly string[]) => Schema): Responses {
   const statuses = new Set(rows.map(({ statusCode }) => statusCode))

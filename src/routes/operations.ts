@@ -2,18 +2,18 @@ import { errors } from '../errors.js'
 import type { Server } from '../server.js'
 import {
   answer, arrayOf, body, bodyRefusals, inPath, inQuery, oauthRefusals, object, oneOf, redirect, refusals, text, whole,
-  type Operation, type Refusals, type Schema
+  type Operation, type Parameter, type Refusals, type Schema
 } from './operation.js'
 import { wellKnownPath } from './well-known.js'
 
 const {
-  AccessDeniedError, CredentialMissingError, EventFailedError, EventInvalidError, GrantRejectedError,
+  AccessDeniedError, CredentialMissingError, DpopInvalidError, EventFailedError, EventInvalidError, GrantRejectedError,
   LinkRequiredError, LookupFailedError, OverloadedError, ProviderUnavailableError, ProviderUnknownError,
   RequestInvalidError, StoreUnavailableError, TokenExpiredError, TokenInvalidError, TokenRevokedError
 } = errors
 
 /** How a guard for users refuses, and a store fails. */
-export const userErrors = [
+const userErrors = [
   RequestInvalidError, CredentialMissingError, TokenInvalidError, TokenExpiredError, TokenRevokedError,
   StoreUnavailableError
 ] as const
@@ -24,6 +24,27 @@ export const loginErrors = [
   LinkRequiredError, ProviderUnknownError, ProviderUnavailableError, LookupFailedError, OverloadedError,
   StoreUnavailableError
 ] as const
+
+/** The same, where access tokens may be bound to a key (RFC 9449, 7.1). */
+export function userErrorsOf ({ options: { dpop } }: Server) {
+  return dpop?.mode === 'all' ? [...userErrors, DpopInvalidError, OverloadedError] : userErrors
+}
+
+/** The same, where tokens may be bound: nobody is asked to log in for a proof that is refused, so it is 400. */
+export function loginErrorsOf ({ options: { dpop } }: Server) {
+  const { code, message } = new DpopInvalidError()
+  return dpop === null ? loginErrors : [...loginErrors, { code, message, statusCode: 400 }]
+}
+
+/** RFC 9449, 5. */
+const proofHeader: Parameter = {
+  name: 'DPoP', in: 'header', required: false, description: 'A proof of possession (RFC 9449, 4)', schema: text
+}
+
+/** What a login takes beside its body. */
+export function loginHeaders ({ options: { dpop } }: Server): readonly Parameter[] {
+  return dpop === null ? [] : [proofHeader]
+}
 
 const tokenMembers = {
   access_token: text,
@@ -63,7 +84,7 @@ export function operationsOf (server: Server): ReadonlyMap<string, Operation> {
     ...metadata(server),
     ...authorizationServer(server),
     ...eventOperations(server),
-    ...commonOperations(dialect.refusals),
+    ...commonOperations(server, dialect.refusals),
     ...dialect.operations(server)
   }))
 }
@@ -75,9 +96,13 @@ export function loginOperations (server: Server): Operations {
       tags: ['Authentication'],
       summary: 'Exchange a grant of an identity provider for an access token',
       description: 'The body holds exactly one grant: access_token, id_token or authorization_code.',
-      parameters: [providerIn(server)],
+      parameters: [providerIn(server), ...loginHeaders(server)],
       requestBody: grantBody(server),
-      responses: { ...answer(200, 'The user is logged in', tokenAnswer), ...refusals(...loginErrors), ...bodyRefusals }
+      responses: {
+        ...answer(200, 'The user is logged in', tokenAnswer),
+        ...refusals(...loginErrorsOf(server)),
+        ...bodyRefusals
+      }
     }
   }
 }
@@ -88,11 +113,12 @@ function authorizationServer (server: Server): Operations {
     'POST /token': {
       tags: ['Authentication'],
       summary: 'Get an access token (RFC 6749, 3.2)',
+      parameters: loginHeaders(server),
       requestBody: body({ oneOf: tokenBodies(server) }),
       responses: {
         ...answer(200, 'An access token', object({ ...tokenMembers, 'issued_token_type?': text })),
         ...oauthRefusals({
-          400: ['invalid_request', 'invalid_client', 'invalid_grant', 'unsupported_grant_type'],
+          400: [...tokenRefusals, ...(server.options.dpop === null ? [] : proofRefusals)],
           503: ['temporarily_unavailable']
         }),
         ...oauthBodyRefusals
@@ -173,6 +199,9 @@ function eventOperations ({ providers }: Server): Operations {
   }
 }
 
+const tokenRefusals = ['invalid_request', 'invalid_client', 'invalid_grant', 'unsupported_grant_type']
+/** RFC 9449, 5 and 8. */
+const proofRefusals = ['invalid_dpop_proof', 'use_dpop_nonce']
 const oauthBodyRefusals = oauthRefusals({ 413: ['invalid_request'], 415: ['invalid_request'] })
 
 /** RFC 6749, 4.1.3 and 6; RFC 8693, 2.1. */
@@ -203,7 +232,8 @@ function tokenBodies ({ options: { clients, providers }, refresh }: Server): Sch
   ]
 }
 
-function commonOperations (refusals: Refusals): Operations {
+function commonOperations (server: Server, refusals: Refusals): Operations {
+  const userErrors = userErrorsOf(server)
   const session = object({
     id: text, createdAt: whole, lastUsedAt: whole, expiresAt: whole, current: { type: 'boolean' }
   })

@@ -55,6 +55,17 @@ for (const [dialect, options, paths] of dialects) {
   })
 }
 
+t.test('proofs of possession in the document: where they are taken, and how they are refused', async t => {
+  const { paths } = await documentOf(await documentedApp(t, { ...everything(), dpop: 'all' }))
+  const login = paths['/login/{provider}']?.post
+  t.match(login?.parameters, [{ name: 'provider' }, { name: 'DPoP', in: 'header', required: false }])
+  t.match(JSON.stringify(login?.responses[400]), '"AUTH_ERR_DPOP_INVALID"')
+  t.match(paths['/token']?.post?.parameters, [{ name: 'DPoP' }])
+  t.match(JSON.stringify(paths['/token']?.post?.responses[400]), '"invalid_dpop_proof","use_dpop_nonce"')
+  t.match(JSON.stringify(paths['/sessions']?.get?.responses[401]), '"AUTH_ERR_DPOP_INVALID"')
+  t.notMatch(JSON.stringify(await documentOf(await documentedApp(t, everything()))), /DPOP_INVALID|dpop_proof/)
+})
+
 t.test('a login in the document: the grants of the providers, the codes of its errors by their status', async t => {
   const accepts = ['id_token', 'access_token'] as const
   const app = await documentedApp(t, { providers: { own: ownProvider(undefined, { accepts }), other: ownProvider() } })

@@ -197,6 +197,19 @@ t.test('a token that is bound to a key is another way to prove a user, where acc
   }
 })
 
+t.test('an attestation stands in the place of the key of an application', async t => {
+  const verify = async () => ({ expiresAt: Date.now() / 1000 + 3600 })
+  const applications = { check: { header: 'X-Firebase-AppCheck', verify }, other: { header: 'X-Other', verify } }
+  const app = await documentedApp(t, { applications })
+  app.get('/', { onRequest: app.requireLevel('application') }, () => 'ok')
+  const document = await documentOf(app)
+  t.strictSame(securityOf(document, '/'), ['applicationKey', 'attestation', 'attestation2', 'masterKey'])
+  t.match(document.components.securitySchemes, {
+    attestation: { type: 'apiKey', in: 'header', name: 'X-Firebase-AppCheck' },
+    attestation2: { type: 'apiKey', in: 'header', name: 'X-Other' }
+  })
+})
+
 t.test('where nobody can pass, the document does not say that everyone may', async t => {
   const app = await documentedApp(t, { applicationKeys: {}, masterKeys: {} })
   app.get('/', { onRequest: app.requireLevel('application') }, () => 'ok')
