@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { codeOf, errors, type Check } from '../errors.js'
 import { readStamp, writeStamp, type KeyMaterial } from '../key-material.js'
@@ -159,11 +159,6 @@ export function createAuthorizationCodes ({ material, seals, shelf, endSession }
 
 function leftUntil (expiresAt: number): number {
   return Math.max(1000, expiresAt - Date.now())
-}
-
-/** RFC 7636, 4.6: the challenge of a verifier. */
-export function challengeOf (verifier: string): string {
-  return createHash('sha256').update(verifier).digest('base64url')
 }
 
 function textOf ({ clientId, redirectUri, challenge }: CodeBinding): string {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { errors, RequestMalformed } from '../errors.js'
 import type { AuthorizationHints } from '../identity.js'
 import { isRegistered, type Clients } from './clients.js'
@@ -94,6 +95,11 @@ function isState ([state = '', another]: readonly string[]): boolean {
 function readResponseType (type: string | null): void {
   if (type === null) throw new CodeRequestRefused('response_type is missing')
   if (type !== 'code') throw new CodeRequestRefused('response_type', 'unsupported_response_type')
+}
+
+/** RFC 7636, 4.2: the challenge of a verifier, by the method S256. */
+export function challengeOf (verifier: string): string {
+  return createHash('sha256').update(verifier).digest('base64url')
 }
 
 // RFC 9700, 2.1.1: without a challenge, or with a plain one, whoever intercepts a code could redeem it.

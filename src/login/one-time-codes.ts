@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.js'
 import { isObject } from '../strict-json.js'
 import { readPermissions } from '../permissions/permissions.js'
+import { challengeOf } from './authorization-request.js'
 import type { ProvenLogin } from './login.js'
 import type { Seals } from './seals.js'
 import { readIdentity } from './verified-identity.js'
@@ -41,7 +42,8 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
   ): Promise<T> {
     const { id, challenge, identity, granted, mark } = await seals.open('login-code', code)
     const isOfProvider = isObject(identity) && identity.provider === provider
-    if (!isOfProvider || challenge !== challengeOf(verifier)) {
+    // A challenge is no secret. A blank in a query is the `+` of plain base64.
+    if (!isOfProvider || challenge !== challengeOf(verifier.replaceAll(' ', '+'))) {
       throw new errors.GrantRejectedError('provider or code_verifier')
     }
     // As an older release sealed it: it cannot be told whether the user was revoked since.
@@ -64,9 +66,4 @@ export function createOneTimeCodes (seals: Seals): OneTimeCodes {
   }
 
   return { make, redeem }
-}
-
-/** RFC 7636, 4.6; a challenge is no secret. A blank in a query is the `+` of plain base64. */
-function challengeOf (verifier: string): string {
-  return createHash('sha256').update(verifier.replaceAll(' ', '+')).digest('base64url')
 }

@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { errors, rejected, TokenExchangeError } from '../errors.js'
 import type { AuthorizationAnswer, AuthorizationHints, AuthorizationRequest } from '../identity.js'
+import { challengeOf } from './authorization-request.js'
 import type { Seals } from './seals.js'
 
 /** Seconds that a browser may take for its login. */
@@ -43,14 +44,12 @@ export function createRedirectFlows (seals: Seals): RedirectFlows {
     const [state, codeVerifier] = [random(), random()]
     const content = { provider, redirectUri, state, codeVerifier, nonce, asked, ridesInState, maxAge }
     const sealed = await seals.seal('login-flow', content, flowLifetime)
-    // RFC 7636, 4.2.
-    const codeChallenge = createHash('sha256').update(codeVerifier).digest('base64url')
     return {
       request: {
         redirectUri,
         state: ridesInState ? `${state}.${sealed}` : state,
         nonce,
-        codeChallenge,
+        codeChallenge: challengeOf(codeVerifier),
         ...hintsOf({ loginHint, prompt, maxAge })
       },
       sealed
@@ -59,11 +58,11 @@ export function createRedirectFlows (seals: Seals): RedirectFlows {
 
   async function resume (kept: string | null, at: Callback, parameters: URLSearchParams): Promise<ReturnedFlow> {
     const [state = '', ridden = ''] = splitAt('.', once(parameters, 'state'))
-    const sealed = kept ?? ridden
-    if (sealed === '') throw new errors.GrantRejectedError('no login was begun in this browser')
+    const sealed = ridden || kept
+    if (sealed === null || sealed === '') throw new errors.GrantRejectedError('no login was begun in this browser')
     const { asked, ...flow } = await seals.open('login-flow', sealed)
     // A cookie that is demanded cannot be replaced by what came in the address.
-    if (kept === null && flow.ridesInState !== true) throw new errors.GrantRejectedError('the cookie is missing')
+    if (ridden !== '' && flow.ridesInState !== true) throw new errors.GrantRejectedError('the cookie is missing')
     if (flow.provider !== at.provider || flow.redirectUri !== at.redirectUri) {
       throw new errors.GrantRejectedError('the login was begun elsewhere')
     }

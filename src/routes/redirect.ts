@@ -1,7 +1,7 @@
 import type {
   FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, LogLevel, RouteShorthandOptions
 } from 'fastify'
-import { codeOf, errors } from '../errors.js'
+import { errors, isOurs } from '../errors.js'
 import type { AuthorizationHints } from '../identity.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
 import type { FlowCookies } from '../login/flow-cookies.js'
@@ -104,8 +104,7 @@ function openLog ({ server, id }: FastifyRequest): FastifyBaseLogger {
 }
 
 function logged (thrown: unknown, { log }: FastifyRequest): unknown {
-  const isKnown = codeOf(thrown)?.startsWith('AUTH_ERR_') === true
-  if (!isKnown) log.error({ err: thrown }, 'the login by redirect failed')
+  if (!isOurs(thrown)) log.error({ err: thrown }, 'the login by redirect failed')
   return thrown
 }
 

@@ -242,6 +242,11 @@ t.test("RFC 8252: an app's browser may have lost its cookie, a web page's may no
     t.ok(ended.headers.location?.startsWith(redirectUri), redirectUri)
     t.equal((await redeem(app, code, { client_id: 'app', redirect_uri: redirectUri })).statusCode, 200)
   }
+  const begun = await app.inject(authorizePath({ client_id: 'app', redirect_uri: appUri }))
+  const [name = ''] = String(begun.headers['set-cookie']).split('=')
+  const url = `/callback/own?code=good&state=${stateOf(begun)}`
+  const junk = await app.inject({ url, headers: { cookie: `${name}=junk` } })
+  t.ok(answerIn(junk).code, 'nor does one that another page has planted there')
   // What rode in a state is not taken for a cookie's flow either.
   const web = await app.inject(authorizePath())
   const [sealed = ''] = /(?<==)[^;]+/.exec(String(web.headers['set-cookie'])) ?? []
