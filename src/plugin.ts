@@ -49,7 +49,7 @@ function refuseSecond (app: FastifyInstance): void {
 function decorate (app: FastifyInstance, server: Server): void {
   const { guards, makeGuard, options } = server
   app.decorateRequest(kAuth, null)
-  app.decorate(kChallenge, server.challenge)
+  app.decorate(kChallenge, server.tokenKind.bareChallenge)
   app.decorateRequest('auth', { getter () { return readAuth(this) } })
   app.decorate('requireLevel', guards.requireLevel)
   app.decorate('requirePermission', guards.requirePermission)

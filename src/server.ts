@@ -9,7 +9,7 @@ import { createAccessDecisions } from './guards/access.js'
 import { createAttestations, type Attestations } from './guards/attestations.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
 import { corsHeaders, registerCors } from './guards/cors.js'
-import { credentialKinds } from './guards/credentials.js'
+import { credentialKinds, type TokenKind } from './guards/credentials.js'
 import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
@@ -60,8 +60,8 @@ export interface Server {
   readonly refresh: Refresh | null
   readonly renew: Renewal | null
   readonly dialect: Dialect
-  /** `WWW-Authenticate` where no credential was presented. */
-  readonly challenge: string
+  /** Access tokens: how they are carried, and how a request without a good one is challenged. */
+  readonly tokenKind: TokenKind
   /** `config` of the plugin's own routes. */
   readonly routeConfig: object
   /** Whether the server has begun to close. */
@@ -150,7 +150,7 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
     renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
     dialect,
-    challenge: kinds.token.bareChallenge,
+    tokenKind: kinds.token,
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed
   })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import { errors } from '../errors.js'
+import { codeOf, errors } from '../errors.js'
 import { isId, type VerifiedIdentity } from '../identity.js'
 import { readIdentity, type Verified } from '../login/verified-identity.js'
 import { integer, open, refused, text } from '../options/values.js'
@@ -119,7 +119,9 @@ export interface Health {
   readonly providers: Readonly<Record<string, { readonly ok: boolean, readonly keysAge: number | null }>>
 }
 
-type AppApiParts = Pick<Server, 'authenticator' | 'exchange' | 'issue' | 'options' | 'providers' | 'sessions'>
+type AppApiParts = Pick<
+  Server, 'authenticator' | 'exchange' | 'issue' | 'options' | 'providers' | 'sessions' | 'tokenKind'
+>
 
 export function createAppApi (parts: AppApiParts): TokenExchange {
   const { authenticator, exchange, issue, options, providers, sessions } = parts
@@ -144,7 +146,7 @@ export function createAppApi (parts: AppApiParts): TokenExchange {
 
     async login (identity: unknown, request: FastifyRequest): Promise<TokenAnswer> {
       const verified = readOwnIdentity(identity, options.providers)
-      return await exchange.loginAs(verified, request, authenticator.findUser(request))
+      return await exchange.loginAs(verified, request, callerOf(parts, request))
     },
 
     async sessions (userId: unknown): Promise<SessionEntry[]> {
@@ -165,6 +167,20 @@ export function createAppApi (parts: AppApiParts): TokenExchange {
       await required(sessions).revokeSession(text(sessionId, 'sessionId'))
     }
   })
+}
+
+/** Whose token comes along. A bad one has been refused by the route's guard; without one the error is the challenge. */
+function callerOf ({ authenticator, tokenKind }: AppApiParts, request: FastifyRequest): User | null {
+  try {
+    return authenticator.findUser(request)
+  } catch (thrown) {
+    const { authorization } = request.headers
+    const challenge = tokenKind.challenge(codeOf(thrown), { thrown, authorization, isUser: false })
+    if (thrown instanceof Error && challenge !== undefined) {
+      Object.assign(thrown, { headers: { 'www-authenticate': challenge } })
+    }
+    throw thrown
+  }
 }
 
 const milliseconds = integer(0, Number.MAX_SAFE_INTEGER)

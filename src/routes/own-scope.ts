@@ -48,7 +48,7 @@ function oauthRoutes (scope: FastifyInstance, server: Server): void {
  * Makes a scope fit for the plugin's own routes: strict bodies, answers that nobody caches, and `Retry-After` with each
  * outage. As hooks of `onSend` they hold for errors too, whatever error handler of the application has rendered them.
  */
-function prepareOwnScope (scope: FastifyInstance, { options, challenge, proofs, isClosing }: Server): void {
+function prepareOwnScope (scope: FastifyInstance, { options, tokenKind, proofs, isClosing }: Server): void {
   const nonces = proofs?.nonces ?? null
   scope.addHook('onRoute', route => applyLogging(route, options.logging))
   parseBodiesStrictly(scope)
@@ -65,7 +65,9 @@ function prepareOwnScope (scope: FastifyInstance, { options, challenge, proofs, 
     // close() waits for a kept-alive connection until it has idled for 72 s, Fastify's keepAliveTimeout.
     if (isClosing() && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
     // RFC 9110, 15.5.2: a 401 names a scheme. No access token was presented here, so no error code (RFC 6750, 3.1).
-    if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', challenge)
+    if (reply.statusCode === 401 && !reply.hasHeader('www-authenticate')) {
+      reply.header('www-authenticate', tokenKind.bareChallenge)
+    }
     if (reply.statusCode === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
     done()
   })

@@ -86,6 +86,7 @@ t.test('a good access token of the request is that of the account to link to; a 
   t.match(seen[1]?.context.user, { id: 'guest:1' })
   const refused = await logIn(app, { provider: 'passkey', subject: '2' }, { 'x-zumo-auth': 'garbage' })
   t.match([refused.statusCode, codeIn(refused.body)], [401, 'AUTH_ERR_TOKEN_INVALID'])
+  t.equal(refused.headers['www-authenticate'], 'Bearer error="invalid_token"')
   t.equal(seen.length, 2)
 })
 
