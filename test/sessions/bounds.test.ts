@@ -7,7 +7,7 @@ import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer, twoSessionServers } from '../routes/session-server.js'
 import { openGate } from './gate.js'
 import { storeKinds } from './private-stores.js'
-import { identity, issuer, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { identity, issuer, logIn, refresh, refusing, sessionsOn, twoServers, userOf, welcome } from './two-servers.js'
 
 const tokenRevoked = { code: errors.TokenRevokedError.code }
 const sessionRevoked = { code: errors.SessionRevokedError.code }
@@ -359,28 +359,12 @@ function bearer (token: string): Record<string, string> {
   return { authorization: `Bearer ${token}` }
 }
 
-function userOf ({ tokenId, sessionId }: { tokenId: string, sessionId: string }) {
-  return { id: 'test:1', tokenId, sessionId, issuedAt: now() }
-}
-
 function now (): number {
   return Math.floor(Date.now() / 1000)
 }
 
 async function nextMillisecond (): Promise<void> {
   for (const began = Date.now(); Date.now() === began;) await new Promise(resolve => setImmediate(resolve))
-}
-
-/** Another server learns of it by itself; the test's time limit ends the wait. */
-async function refusing (check: () => void, code: string): Promise<void> {
-  for (;;) {
-    try {
-      check()
-    } catch (error) {
-      if (error instanceof Error && Reflect.get(error, 'code') === code) return
-    }
-    await new Promise(resolve => setImmediate(resolve))
-  }
 }
 
 async function passing (check: () => void): Promise<void> {

@@ -1,12 +1,12 @@
 import { mock } from 'node:test'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { errors } from '../../src/errors.js'
 import { sessionIdAt, tokenIdFor } from '../../src/sessions/refresh-token.js'
 import { createRevocations } from '../../src/sessions/revocations.js'
 import type { Sessions } from '../../src/sessions/sessions.js'
 import type { Revocation } from '../../src/sessions/store.js'
 import { storeKinds } from './private-stores.js'
-import { issuer, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { issuer, logIn, refresh, refusing, sessionsOn, twoServers, welcome } from './two-servers.js'
 
 const tokenRevoked = { code: errors.TokenRevokedError.code }
 
@@ -49,7 +49,7 @@ for (const kind of storeKinds) {
           const isRefused = refused.some(name => name === who)
           if (!isRefused) one.check(user)
           else t.throws(() => one.check(user), tokenRevoked, `${who}, here`)
-          if (isRefused) await heard(t, other, user)
+          if (isRefused) await refusing(() => other.check(user))
           else other.check(user)
         }
         for (const server of [one, other]) server.check(stranger)
@@ -280,17 +280,4 @@ async function loggedIn (sessions: Sessions, userId = 'test:1') {
 
 function now (): number {
   return Math.floor(Date.now() / 1000)
-}
-
-/** The other server hears by itself; the test's time limit ends the wait. */
-async function heard (t: Test, sessions: Sessions, user: Parameters<Sessions['check']>[0]): Promise<void> {
-  for (;;) {
-    try {
-      sessions.check(user)
-    } catch (error) {
-      t.match(error, tokenRevoked, 'on the other server')
-      return
-    }
-    await new Promise(resolve => setImmediate(resolve))
-  }
 }

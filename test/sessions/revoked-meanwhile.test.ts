@@ -7,13 +7,13 @@ import { sessionServer, tokensIn } from '../routes/session-server.js'
 import { ownProvider, vouch } from '../server.js'
 import { openGate } from './gate.js'
 import { storeKinds } from './private-stores.js'
-import { identity, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { identity, issuer, logIn, refresh, refusing, sessionsOn, twoServers, userOf, welcome } from './two-servers.js'
 
 const accessDenied = { code: errors.AccessDeniedError.code, statusCode: 403 }
 const sessionRevoked = { code: errors.SessionRevokedError.code }
 const tokenRevoked = { code: errors.TokenRevokedError.code }
 
-/** Where in a login its user is revoked. */
+/** Where in a login its user, or its identity, is revoked. */
 const steps: Record<string, (store: SessionStore, revoke: () => Promise<void>) => Partial<SessionStore>> = {
   'while its sessions are counted': (store, revoke) => ({
     list: async (...asked) => {
@@ -36,24 +36,31 @@ const steps: Record<string, (store: SessionStore, revoke: () => Promise<void>) =
   })
 }
 
+const revocations: Record<string, (sessions: Sessions) => Promise<void>> = {
+  user: sessions => sessions.revokeUser('test:1'),
+  identity: ({ endIdentity }) => endIdentity(identity.provider, identity.subject)
+}
+
 for (const [step, broken] of Object.entries(steps)) {
-  t.test(`a login whose user is revoked ${step} is refused, and leaves no session`, async t => {
-    const store = memoryStore()
-    let isArmed = true
-    const sessions: Sessions = sessionsOn({
-      ...store,
-      ...broken(store, async () => {
-        if (!isArmed) return
-        isArmed = false
-        await sessions.revokeUser('test:1')
+  for (const [whose, revoke] of Object.entries(revocations)) {
+    t.test(`a login whose ${whose} is revoked ${step} is refused, and leaves no session`, async t => {
+      const store = memoryStore()
+      let isArmed = true
+      const sessions: Sessions = sessionsOn({
+        ...store,
+        ...broken(store, async () => {
+          if (!isArmed) return
+          isArmed = false
+          await revoke(sessions)
+        })
       })
+      t.teardown(() => sessions.close())
+      await t.rejects(logIn(sessions), accessDenied)
+      await sessions.flush()
+      t.strictSame(await store.list(issuer, 'test:1', 10), [])
+      sessions.check(userOf(await logIn(sessions)))
     })
-    t.teardown(() => sessions.close())
-    await t.rejects(logIn(sessions), accessDenied)
-    await sessions.flush()
-    t.strictSame(await store.list('https://api.example.com', 'test:1', 10), [])
-    sessions.check(userOf(await logIn(sessions)))
-  })
+  }
 }
 
 for (const kind of storeKinds) {
@@ -65,7 +72,7 @@ for (const kind of storeKinds) {
       const [one, other] = await twoServers(t, started)
       const mark = one.mark()
       await other.revokeUser('test:1')
-      await refusing(() => one.confirm(identity, 'test:1', mark))
+      await refusing(() => one.confirm(identity, 'test:1', mark), accessDenied.code)
       await t.rejects(one.begin(identity, 'test:1', mark), accessDenied)
       one.check(userOf(await logIn(one)))
     })
@@ -172,19 +179,3 @@ t.test('a ban after the nonce was spent, over HTTP: nothing is handed out', asyn
   t.equal(answer.json().code, 'AUTH_ERR_ACCESS_DENIED')
   t.strictSame(await store.list('https://api.example.com', 'own:10158', 10), [])
 })
-
-function userOf ({ tokenId, sessionId }: { tokenId: string, sessionId: string }, id = 'test:1') {
-  return { id, tokenId, sessionId, issuedAt: Math.floor(Date.now() / 1000) }
-}
-
-/** The server learns of it by itself; the test's time limit ends the wait. */
-async function refusing (check: () => void): Promise<void> {
-  for (;;) {
-    try {
-      check()
-    } catch {
-      return
-    }
-    await new Promise(resolve => setImmediate(resolve))
-  }
-}

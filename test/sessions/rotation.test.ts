@@ -5,7 +5,7 @@ import type { Identity } from '../../src/identity.js'
 import type { Sessions } from '../../src/sessions/sessions.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { storeKinds, type PrivateStore } from './private-stores.js'
-import { identity, logIn, refresh, sessionsOn, twoServers, welcome } from './two-servers.js'
+import { identity, logIn, refresh, refusing, sessionsOn, twoServers, userOf, welcome } from './two-servers.js'
 
 const refreshReused = { code: errors.RefreshReusedError.code }
 const sessionRevoked = { code: errors.SessionRevokedError.code }
@@ -141,7 +141,7 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
       t.equal(again.refreshToken, next.refreshToken)
       for (const server of [one, other]) {
         for (const { tokenId, sessionId } of [login, renewed]) {
-          await refused(server, { ...userOf({ tokenId, sessionId }), id: 'test:moved' })
+          await refusing(() => server.check({ ...userOf({ tokenId, sessionId }), id: 'test:moved' }))
         }
         for (const grant of [next, again]) server.check({ ...userOf(grant), id: 'account:moved' })
       }
@@ -158,10 +158,10 @@ const stories: Record<string, (t: Test, one: Sessions, other: Sessions) => Promi
     const next = await refresh(one, login.refreshToken, async () => ({ userId: 'test:moved' }))
     const moved = await refresh(other, login.refreshToken, async () => ({ userId: 'account:moved' }))
     t.equal(moved.refreshToken, next.refreshToken)
-    await refused(one, { ...userOf(next), id: 'test:moved' })
+    await refusing(() => one.check({ ...userOf(next), id: 'test:moved' }))
     one.check({ ...userOf(moved), id: 'account:moved' })
     const renewed = { ...await (await one.claim(login.sessionId)).advance('account:other'), refreshToken: '' }
-    await refused(other, { ...userOf(moved), id: 'account:moved' })
+    await refusing(() => other.check({ ...userOf(moved), id: 'account:moved' }))
     other.check({ ...userOf(renewed), id: 'account:other' })
   },
   'a user whose id has changed is found under the new one': async (t, one, other) => {
@@ -234,22 +234,6 @@ t.test('an identity is bounded', async t => {
     })
   }
 })
-
-function userOf ({ tokenId, sessionId }: { tokenId: string, sessionId: string }) {
-  return { id: 'test:1', tokenId, sessionId, issuedAt: Math.floor(Date.now() / 1000) }
-}
-
-/** The server learns of it by itself; the test's time limit ends the wait. */
-async function refused (sessions: Sessions, user: Parameters<Sessions['check']>[0]): Promise<void> {
-  for (;;) {
-    try {
-      sessions.check(user)
-    } catch {
-      return
-    }
-    await new Promise(resolve => setImmediate(resolve))
-  }
-}
 
 // The arrival is written behind the request: wait for the store's own queue, not for time.
 async function written (sessions: Sessions): Promise<void> {

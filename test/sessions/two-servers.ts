@@ -41,6 +41,28 @@ export async function logIn (sessions: Sessions, userId = 'test:1', who = identi
   return grant
 }
 
+/** The user of a grant's access token, as a guard sees it. */
+export function userOf ({ tokenId, sessionId }: { tokenId: string, sessionId: string }, id = 'test:1', who = identity) {
+  const { provider, subject } = who
+  return { id, tokenId, sessionId, issuedAt: Math.floor(Date.now() / 1000), provider, subject }
+}
+
+/** Until a server that learns of it by itself refuses; the test's time limit ends the wait. */
+export async function refusing (check: () => void, code: string = errors.TokenRevokedError.code): Promise<void> {
+  await until(() => {
+    try {
+      check()
+      return false
+    } catch (error) {
+      return error instanceof Error && Reflect.get(error, 'code') === code
+    }
+  })
+}
+
+export async function until (isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!await isSo()) await new Promise(resolve => setImmediate(resolve))
+}
+
 /** A refresh, as the route does it. */
 export async function refresh<Granted extends { userId: string }> (
   sessions: Sessions,
