@@ -60,14 +60,13 @@ export async function createApplication (
     applicationKeys: { example: settings.applicationKey },
     masterKeys: { operations: settings.masterKey },
     sessions: { store: sessions.store },
+    // Who forgets a guard has written a route for users. The documentation is for everyone.
+    defaultLevel: { level: 'authenticated', except: ['/documentation', '/documentation/*'] },
     rateLimit: { max: 120, timeWindow: '1 minute' },
     ...(settings.origins.length > 0 && { cors: { origins: [...settings.origins] } }),
     ...more
   })
-  await app.register(swaggerUi, {
-    routePrefix: '/documentation',
-    uiHooks: { onRequest: app.requireLevel('everyone') }
-  })
+  await app.register(swaggerUi, { routePrefix: '/documentation' })
   guardedRoutes(app)
   return { app, idp, database, sessions: sessions.name }
 }

@@ -15,8 +15,11 @@ const application = await createApplication(settings, {
   onEvent: feed.publish
 })
 const { app, idp, sessions } = application
-await pageRoutes(app, settings.issuer)
-await demonstrationRoutes(app, application, settings, feed)
+await app.register(async scope => {
+  scope.addHook('onRequest', scope.requireLevel('everyone'))
+  await pageRoutes(scope, settings.issuer)
+  await demonstrationRoutes(scope, application, settings, feed)
+})
 await serve(app, settings)
 
 console.log(process.argv.includes('--curl')
