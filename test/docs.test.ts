@@ -6,6 +6,10 @@ import { markdownBelow, pages, pagesOf, readBlocks, root } from './readme/blocks
 const fileOf = (path: string): string => readFileSync(join(root, path), 'utf8')
 const pathOf = (page: string): string => page === 'README' ? 'README.md' : `docs/${page}.md`
 
+// A recipe is a file, or a folder that is laid out as a framework wants it.
+const filesOfRecipes = (): string[] =>
+  readdirSync(join(root, 'example/recipes'), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts'))
+
 t.test('the README can be read in one sitting', async t => {
   t.ok(Buffer.byteLength(fileOf('README.md')) <= 12 * 1024)
 })
@@ -13,7 +17,7 @@ t.test('the README can be read in one sitting', async t => {
 t.test('every block of code of a page is run: by a test of pages, or as part of a file of the example', async t => {
   const run: readonly string[] = Object.values(pagesOf).flat()
   for (const page of run) t.ok(pages.has(page), `${page} exists`)
-  const recipes = readdirSync(join(root, 'example/recipes')).map(name => fileOf(`example/recipes/${name}`))
+  const recipes = filesOfRecipes().map(name => fileOf(`example/recipes/${name}`))
   for (const [page, text] of pages) {
     if (run.includes(page)) continue
     for (const [name, block] of readBlocks(text)) {
@@ -22,9 +26,11 @@ t.test('every block of code of a page is run: by a test of pages, or as part of 
   }
 })
 
-t.test('every recipe has a test', async t => {
+t.test('every recipe has a test, and a page that links it', async t => {
+  const text = [...pages.values()].join('\n')
   for (const name of readdirSync(join(root, 'example/recipes'))) {
-    t.ok(existsSync(join(root, 'test/recipes', name.replace('.ts', '.test.ts'))), name)
+    t.ok(existsSync(join(root, 'test/recipes', `${name.replace(/\.ts$/, '')}.test.ts`)), name)
+    t.ok(text.includes(`](../example/recipes/${name})`), `a link to ${name}`)
   }
 })
 
