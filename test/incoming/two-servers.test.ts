@@ -120,3 +120,24 @@ t.test('a store of an application that is older: said at the start', async t => 
     code: 'AUTH_ERR_OPTION_INVALID', message: /lacks keep and take and listByIdentity.*events of a provider/
   })
 })
+
+t.test('the other server refuses without a call of the store for a request', async t => {
+  const store = memoryStore()
+  const calls: string[] = []
+  const counted = Object.assign({}, ...Object.entries(store).map(([name, operation]: [string, Function]) => ({
+    [name]: (...given: unknown[]): unknown => { calls.push(name); return Reflect.apply(operation, store, given) }
+  })))
+  const one = await eventServer(t, { sessions: { store } })
+  const other = await eventServer(t, { sessions: { store: counted } })
+  const [gone, staying] = [await one.login('google', '206'), await one.login('google', '207')]
+  for (const { access } of [gone, staying]) t.equal(await other.call(access), 200)
+  calls.length = 0
+  await one.post('google', await senders.google.revoke('206'))
+  while (await other.call(gone.access) === 200) await new Promise(resolve => setImmediate(resolve))
+  for (let request = 0; request < 1000; request++) {
+    t.equal(await other.call(staying.access), 200)
+    t.equal(await other.call(gone.access), 401)
+  }
+  t.strictSame([...new Set(calls)], ['revocations'], 'the list, which it follows by itself')
+  t.ok(calls.length < 100, `${calls.length} readings of it in 2000 requests`)
+})
