@@ -13,7 +13,7 @@ import { credentialKinds, type TokenKind } from './guards/credentials.js'
 import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
-import { createAuthorizationCodes, type AuthorizationCodes, type Shelf } from './login/authorization-codes.js'
+import { createAuthorizationCodes, type AuthorizationCodes } from './login/authorization-codes.js'
 import { createProviders, createVerifierAsker, type ExchangeProvider } from './login/ask-provider.js'
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createLoginEvents, type LoginEvents } from './login/login-events.js'
@@ -22,6 +22,7 @@ import { createProviderEvents, type ProviderEvents, type ProviderEventsParts } f
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
+import type { SharedPlace } from './login/turns.js'
 import type { ResolvedOptions } from './options/options.js'
 import { createLookup } from './permissions/lookup.js'
 import { standardDialect, type Dialect } from './routes/standard-dialect.js'
@@ -183,7 +184,7 @@ function createCodes (
   return createAuthorizationCodes({
     material,
     seals: createSeals(material),
-    shelf: sessions ?? shelfOf(memoryStore({ limit: keptLoginsInMemory })),
+    shelf: sessions ?? placeOf(memoryStore({ limit: keptLoginsInMemory })),
     endSession: async (id, request) => await sessions?.revokeSession(id, { cause: 'code-reused', request })
   })
 }
@@ -195,12 +196,14 @@ function createIncoming (
   const isSent = [...providers.values()].some(({ readEvents }) => readEvents !== undefined)
   const needed = ['keep', 'take', 'listByIdentity', 'listByProviderSession'] as const
   if (isSent && settings !== null) requireOperations(settings.store, needed, 'events of a provider')
-  const shelf = sessions ?? shelfOf(memoryStore({ limit: doneEventsInMemory }))
-  return createProviderEvents({ ...parts, sessions, shelf, listener, milliseconds })
+  const place = sessions ?? placeOf(memoryStore({ limit: doneEventsInMemory }))
+  return createProviderEvents({ ...parts, sessions, place, listener, milliseconds })
 }
 
-function shelfOf (store: SessionStore): Shelf {
+function placeOf (store: SessionStore): SharedPlace {
   return {
+    now: Date.now,
+    spend: store.spend,
     keep: (key, value, milliseconds) => store.keep(key, value, Date.now() + milliseconds),
     take: store.take
   }

@@ -5,7 +5,7 @@ import { errors, legible } from '../errors.js'
 import type { Events } from '../events.js'
 import type { ProviderEvent, ProviderEventKind } from '../identity.js'
 import type { Sessions } from '../sessions/sessions.js'
-import type { Shelf } from './authorization-codes.js'
+import { createTurns, type SharedPlace } from './turns.js'
 
 /** What the application is told: what a provider has taken back, and the name under which it is registered. */
 export type ToldProviderEvent = Readonly<ProviderEvent> & { readonly provider: string }
@@ -37,7 +37,7 @@ export interface ProviderEventsParts {
   /** Null where there are none to end. */
   readonly sessions: Pick<Sessions, 'endIdentity' | 'endProviderSession'> | null
   /** Remembers what was done. */
-  readonly shelf: Shelf
+  readonly place: SharedPlace
   readonly listener: ProviderEventListener | null
   /** Milliseconds for the application. */
   readonly milliseconds: number
@@ -51,35 +51,29 @@ const ending: readonly ProviderEventKind[] = [
 
 /** Milliseconds: a day, and what clocks may differ in which an event of that age is still taken. */
 const remembered = 25 * 3_600_000
+/** Milliseconds for sessions to end, and for the store, beside those of the application. */
+const others = 10_000
 
 export function createProviderEvents (parts: ProviderEventsParts): ProviderEvents {
-  const { events: bus, sessions, shelf, listener, milliseconds, deadlines } = parts
-  const running = new Map<string, Promise<void>>()
+  const { events: bus, sessions, place, listener, milliseconds, deadlines } = parts
+  const turns = createTurns(place, milliseconds + others)
 
   async function take (provider: string, events: readonly ProviderEvent[], request: FastifyRequest): Promise<void> {
     for (const [id, some] of byId(events)) {
       if (id === null) await act(provider, some, request)
-      else await inTurn(keyOf(provider, id), key => once(key, () => act(provider, some, request)))
+      else await once(keyOf(provider, id), () => act(provider, some, request))
     }
   }
 
-  // The same event twice at the same moment: the second waits, and finds it done.
-  async function inTurn (key: string, work: (key: string) => Promise<void>): Promise<void> {
-    const before = running.get(key)
-    const turn = (before ?? Promise.resolve()).catch(() => {}).then(() => work(key))
-    running.set(key, turn)
-    try {
-      await turn
-    } finally {
-      if (running.get(key) === turn) running.delete(key)
-    }
-  }
-
-  // Remembered when it has succeeded and no sooner: an outage, or a process that goes away, must not lose it.
+  // Remembered when it has succeeded and no sooner: an outage, or a process that goes away, must not lose it. What was
+  // done right before that is done again then.
   async function once (key: string, work: () => Promise<void>): Promise<void> {
-    const isDone = await shelf.take(key) !== null
-    if (!isDone) await work()
-    await shelf.keep(key, 'done', remembered)
+    const hadTurn = await turns.take(key, async () => {
+      const isDone = await place.take(key) !== null
+      if (!isDone) await work()
+      await place.keep(key, 'done', remembered)
+    })
+    if (!hadTurn) throw new errors.EventFailedError('another server is at it')
   }
 
   async function act (provider: string, events: readonly ProviderEvent[], request: FastifyRequest): Promise<void> {

@@ -78,6 +78,8 @@ export interface Sessions extends SessionChain {
    * @throws errors.RefreshInvalidError; KeyMissing for a bound one without its key
    */
   revokeRefreshToken (refreshToken: string, on?: Occasion, jkt?: string | null): Promise<void>
+  /** By the store's clock, which all its servers go by. Milliseconds. */
+  now (): number
   /** All of `keys`, or none and false. `expiresAt` in milliseconds. */
   spend (keys: readonly SpentKey[]): Promise<boolean>
   /** Keeps a value for `lifetime` milliseconds, on every server of the store. */
@@ -218,6 +220,7 @@ export function createSessions (
     },
     revokeToken: (token, on = byOperator) => ending.token(calls.open(), token, on),
     revokeRefreshToken,
+    now: clock.now,
     spend: keys =>
       calls.open()(store => store.spend(keys.map(({ key, expiresAt }) => ({ key: `${issuer} ${key}`, expiresAt })))),
     keep: (key, value, lifetime) =>

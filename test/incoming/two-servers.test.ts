@@ -1,9 +1,12 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { codeIn } from '../server.js'
+import { openGate } from '../sessions/gate.js'
 import { storeKinds } from '../sessions/private-stores.js'
-import { eventServer, idp, senderNames, senders, type EventServer } from './senders.js'
+import type { EventPost } from '../../src/testing/index.js'
+import { eventServer, idp, senderNames, senders, type EventServer, type SenderName } from './senders.js'
 
 t.teardown(() => idp.close())
 
@@ -12,15 +15,20 @@ for (const kind of storeKinds) {
     const started = await kind.start()
     t.teardown(() => started.remove())
 
-    async function server (): Promise<EventServer & { told: unknown[] }> {
+    async function server (listen = async () => {}): Promise<EventServer & { told: unknown[], looks: () => number }> {
       const { store, close } = started.connect()
       const told: unknown[] = []
-      const one = await eventServer(t, { sessions: { store }, onProviderEvent: event => { told.push(event) } })
+      let looks = 0
+      const watched = { ...store, take: async (key: string) => { looks++; return await store.take(key) } }
+      const one = await eventServer(t, {
+        sessions: { store: watched },
+        onProviderEvent: async event => { told.push(event); await listen() }
+      })
       t.teardown(async () => {
         await one.app.close()
         await close()
       })
-      return { ...one, told }
+      return { ...one, told, looks: () => looks }
     }
 
     for (const name of senderNames) {
@@ -46,6 +54,42 @@ for (const kind of storeKinds) {
       })
     }
 
+    await t.test('the same event at both servers at once: the application is told once', async t => {
+      const gate = openGate()
+      const [one, other] = [await server(gate.pass), await server(gate.pass)]
+      const event = await senders.apple.revoke('208')
+      const deliveries = Array.from({ length: 6 }, (_, number) =>
+        deliver(number % 2 === 0 ? one : other, 'apple', event))
+      while (gate.count() === 0) await new Promise(resolve => setImmediate(resolve))
+      const waiting = one.told.length === 0 ? one : other
+      while (waiting.looks() < 3) await new Promise(resolve => setImmediate(resolve))
+      gate.open()
+      await Promise.all(deliveries)
+      t.equal(one.told.length + other.told.length, 1)
+      for (let round = 0; round < 10; round++) {
+        const again = await senders.google.revoke('208')
+        await Promise.all([one, other, one, other].map(server => deliver(server, 'google', again)))
+        t.equal(one.told.length + other.told.length, round + 2)
+      }
+    })
+
+    await t.test('where the first one fails, the other one is told in its place', async t => {
+      const gate = openGate()
+      const one = await server(async () => { await gate.pass(); throw new Error('the database is down') })
+      const other = await server()
+      const event = await senders.apple.revoke('209')
+      const failing = one.post('apple', event)
+      while (gate.count() === 0) await new Promise(resolve => setImmediate(resolve))
+      const taking = deliver(other, 'apple', event)
+      while (other.looks() < 2) await new Promise(resolve => setImmediate(resolve))
+      t.equal(other.told.length, 0, 'not while the first one is at it')
+      gate.open()
+      t.equal((await failing).statusCode, 503)
+      await taking
+      t.equal((await one.post('apple', event)).statusCode, 200)
+      t.same([one.told.length, other.told.length], [1, 1])
+    })
+
     await t.test('a session at the provider ends on both servers', async t => {
       const [one, other] = [await server(), await server()]
       const inSession = async (server: EventServer, sid: string) =>
@@ -57,6 +101,11 @@ for (const kind of storeKinds) {
       for (const { call } of [one, other]) t.equal(await call(phone.access), 200)
     })
   })
+}
+
+/** As providers do: what is answered 503 comes again. A busy machine may wait for its turn too long. */
+async function deliver ({ post }: EventServer, name: SenderName, event: EventPost): Promise<void> {
+  for (let status = 503; status === 503;) status = (await post(name, event)).statusCode
 }
 
 const outages: Record<string, (store: SessionStore) => Partial<SessionStore>> = {
@@ -95,6 +144,24 @@ for (const [when, broken] of Object.entries(outages)) {
     t.equal(told.length, count)
   })
 }
+
+t.test('a server that goes away while it takes an event: another one takes it a little later', async t => {
+  const store = memoryStore()
+  const told: string[] = []
+  const onProviderEvent = ({ id }: { id: string | null }): void => { told.push(String(id)) }
+  const gone = { ...store, keep: async () => { throw new Error('gone') } }
+  const one = await eventServer(t, { sessions: { store: gone }, onProviderEvent })
+  const other = await eventServer(t, { sessions: { store }, onProviderEvent })
+  const event = await senders.apple.revoke('210')
+  t.equal((await one.post('apple', event)).statusCode, 503)
+  const early = await other.post('apple', event)
+  t.equal(early.statusCode, 503)
+  t.equal(codeIn(early.body), 'AUTH_ERR_EVENT_FAILED')
+  mock.timers.enable({ apis: ['Date'], now: Date.now() + 30_000 })
+  t.teardown(() => mock.timers.reset())
+  for (let time = 0; time < 2; time++) t.equal((await other.post('apple', event)).statusCode, 200)
+  t.strictSame(told, [told[0], told[0]], 'at least once, and no longer once it is known to be done')
+})
 
 t.test("the provider's keys cannot be had: 503, sent again, and done once", async t => {
   const told: unknown[] = []

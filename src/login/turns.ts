@@ -1,0 +1,65 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Sessions } from '../sessions/sessions.js'
+
+/** What all servers of a store agree by. */
+export type SharedPlace = Pick<Sessions, 'now' | 'spend' | 'keep' | 'take'>
+
+/** One at a time for each key, on all servers of a store. */
+export interface Turns {
+  /**
+   * Waits for its turn, does the work, and lets the next one go on, however it ended.
+   *
+   * @returns false where another server has had its turn for too long
+   */
+  take (key: string, work: () => Promise<void>): Promise<boolean>
+}
+
+/** Milliseconds that somebody waits for another server, and between two looks. */
+const patience = 1000
+const lookEvery = 50
+
+/**
+ * Time is cut into spans. Whoever begins spends the names of this span and the next one, which cannot be taken back; so
+ * what it leaves behind for the next one is a token, and a server that goes away holds the others up for two spans.
+ *
+ * @param span milliseconds: longer than any work takes
+ */
+export function createTurns (place: SharedPlace, span: number): Turns {
+  const running = new Map<string, Promise<boolean>>()
+
+  async function take (key: string, work: () => Promise<void>): Promise<boolean> {
+    const before = running.get(key) ?? Promise.resolve()
+    const turn = before.catch(() => {}).then(() => alone(key, work))
+    running.set(key, turn)
+    try {
+      return await turn
+    } finally {
+      if (running.get(key) === turn) running.delete(key)
+    }
+  }
+
+  async function alone (key: string, work: () => Promise<void>): Promise<boolean> {
+    const token = await tokenOf(key)
+    if (token === null) return false
+    try {
+      await work()
+      return true
+    } finally {
+      // An outage here only holds the others up.
+      await place.keep(token, '', span).catch(() => {})
+    }
+  }
+
+  async function tokenOf (key: string): Promise<string | null> {
+    const first = Math.floor(place.now() / span)
+    const [token, before] = [`${key} ${first}`, `${key} ${first - 1}`]
+    const expiresAt = (first + 2) * span
+    if (await place.spend([{ key: token, expiresAt }, { key: `${key} ${first + 1}`, expiresAt }])) return token
+    for (const until = performance.now() + patience; performance.now() < until; await pause(lookEvery)) {
+      for (const left of [token, before]) if (await place.take(left) !== null) return left
+    }
+    return null
+  }
+
+  return { take }
+}
