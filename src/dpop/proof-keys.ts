@@ -67,7 +67,7 @@ export function bytesOf (segment: string): Buffer {
 const deepestNesting = 8
 
 /** @throws ProofRefused */
-export function parsed (bytes: Buffer): JsonObject {
+function parsed (bytes: Buffer): JsonObject {
   try {
     const { plain } = parseJson(decodeUtf8(bytes), deepestNesting)
     if (isObject(plain)) return plain

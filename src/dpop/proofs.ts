@@ -1,9 +1,10 @@
 import type { KeyMaterial } from '../key-material.js'
 import type { ResolvedDpop } from './dpop-options.js'
-import { bytesOf, createProofKeys, parsed } from './proof-keys.js'
+import { decodeUtf8, parseMembers, type JsonObject } from '../strict-json.js'
+import { bytesOf, createProofKeys } from './proof-keys.js'
 import { createProofNonces, type ProofNonces } from './proof-nonces.js'
 import { ProofRefused, refused } from './proof-refused.js'
-import { createReplayMemory, type ReplayMemory } from './replay-memory.js'
+import { createReplayMemory, proofName, type ReplayMemory } from './replay-memory.js'
 import { createTargetCheck } from './target-uri.js'
 
 /** A request, as its proof has to describe it. */
@@ -75,12 +76,12 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
     const { header, payload, signature, signed } = segmentsOf(proof)
     const key = keys.read(header)
     if (binding !== null && key.jkt !== binding.jkt) throw new ProofRefused('the key', 'invalid_token')
-    const jti = checkClaims(payload, target, binding, asked)
-    const isKnown = seen.has(key.jkt, jti)
+    const name = proofName(key.jkt, checkClaims(payload, target, binding, asked))
+    const isKnown = seen.has(name)
     // A login with an access token at hand: one proof is for both.
     if (isKnown && ofRequest.get(target) !== proof) throw refused('jti: it was used before')
     if (!key.signed(Buffer.from(signed, 'latin1'), bytesOf(signature))) throw refused('signature')
-    if (!isKnown) seen.add(key.jkt, jti)
+    if (!isKnown) seen.add(name)
     ofRequest.set(target, proof)
     keys.remember(header, key)
     return key.jkt
@@ -93,7 +94,7 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
     binding: Binding | null,
     asked: ProofNonces | null
   ): string {
-    const { htm, htu, iat, jti, ath, nonce } = parsed(bytesOf(payload))
+    const { htm, htu, iat, jti, ath, nonce } = claimsIn(bytesOf(payload))
     if (htm !== method) throw refused('htm')
     if (typeof htu !== 'string' || !isTarget(htu, originalUrl)) throw refused('htu')
     if (typeof iat !== 'number' || !isInTime(iat)) throw refused('iat')
@@ -111,6 +112,15 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
   }
 
   return { keyOf, check, nonces }
+}
+
+/** Nothing is read of them but the outermost members. */
+function claimsIn (bytes: Buffer): JsonObject {
+  try {
+    return parseMembers(decodeUtf8(bytes))
+  } catch {
+    throw refused('form')
+  }
 }
 
 interface Segments { header: string, payload: string, signature: string, signed: string }

@@ -1,19 +1,25 @@
 import { hash } from 'node:crypto'
 import { errors } from '../errors.js'
 
-/** The proofs that this server has seen, each as long as it could come again (RFC 9449, 11.1). */
+/** The names of the proofs that this server has seen, each as long as it could come again (RFC 9449, 11.1). */
 export interface ReplayMemory {
-  has (jkt: string, jti: string): boolean
+  has (name: string): boolean
   /** @throws errors.OverloadedError when it is full: what was forgotten could come again */
-  add (jkt: string, jti: string): void
+  add (name: string): void
+}
+
+/**
+ * By key and `jti`, never by the text of a proof: of an ECDSA signature anybody makes a second one that holds. Names
+ * are of one length, whatever clients take for a jti.
+ */
+export function proofName (jkt: string, jti: string): string {
+  return hash('sha256', `${jkt} ${jti}`, 'binary')
 }
 
 /** More than a server can verify in that time. They take about 100 MB. */
 const mostProofs = 1_000_000
 
 /**
- * By key and `jti`, never by the text of a proof: of an ECDSA signature anybody makes a second one that holds.
- *
  * Two generations: what is in the older one is at least as old as a proof can be, when both move on.
  *
  * @param lifetime of a proof, in milliseconds
@@ -34,20 +40,14 @@ export function createReplayMemory (lifetime: number, limit = mostProofs): Repla
   }
 
   return {
-    has (jkt, jti) {
+    has (name) {
       moveOn()
-      const key = keyOf(jkt, jti)
-      return young.has(key) || old.has(key)
+      return young.has(name) || old.has(name)
     },
-    add (jkt, jti) {
+    add (name) {
       moveOn()
       if (young.size + old.size >= limit) throw new errors.OverloadedError('dpop: the memory of proofs is full')
-      young.add(keyOf(jkt, jti))
+      young.add(name)
     }
   }
-}
-
-// Of one length, whatever clients take for a jti.
-function keyOf (jkt: string, jti: string): string {
-  return hash('sha256', `${jkt} ${jti}`, 'buffer').toString('latin1', 0, 16)
 }
