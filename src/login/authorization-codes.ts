@@ -11,7 +11,7 @@ import { readIdentity } from './verified-identity.js'
 /** Seconds. RFC 6749, 4.1.2: at most ten minutes. */
 const lifetime = 60
 
-/** What a code is bound to (RFC 6749, 4.1.3; RFC 7636, 4.6). */
+/** What a code is bound to (RFC 6749, 4.1.3; RFC 7636, 4.6; RFC 9449, 10). */
 export type CodeBinding = Omit<AskedCode, 'state'>
 
 /** A place for what belongs to a code, until it is redeemed. */
@@ -46,7 +46,10 @@ export interface Redemption {
  */
 export interface AuthorizationCodes {
   make (binding: CodeBinding, vouched: Vouched): Promise<string>
-  /** @throws CodeInvalid; and what `use` throws: after an outage the code is good again */
+  /**
+   * @param binding as the client shows it: its key too, where it has proven one
+   * @throws CodeInvalid; and what `use` throws: after an outage the code is good again
+   */
   redeem<T> (
     code: string,
     binding: CodeBinding,
@@ -95,11 +98,16 @@ export function createAuthorizationCodes ({ material, seals, shelf, endSession }
   }
 
   function read (code: string, binding: CodeBinding): { id: Buffer, expiresAt: number } {
-    const stamp = readStamp(code, keys, 20, textOf(binding))
-    if (stamp === null) throw new CodeInvalid('code, client_id, redirect_uri or code_verifier')
+    // Whoever has a key redeems what is bound to none.
+    const stamp = stampOf(code, { ...binding, jkt: null }) ?? stampOf(code, binding)
+    if (stamp === null) throw new CodeInvalid('code, client_id, redirect_uri, code_verifier or the key of the proof')
     const expiresAt = stamp.number * 1000
     if (expiresAt <= Date.now()) throw new CodeInvalid('the code has expired')
     return { id: stamp.id, expiresAt }
+  }
+
+  function stampOf (code: string, binding: CodeBinding): ReturnType<typeof readStamp> {
+    return readStamp(code, keys, 20, textOf(binding))
   }
 
   async function open (value: string): Promise<Vouched> {
@@ -161,8 +169,8 @@ function leftUntil (expiresAt: number): number {
   return Math.max(1000, expiresAt - Date.now())
 }
 
-function textOf ({ clientId, redirectUri, challenge }: CodeBinding): string {
-  return JSON.stringify([clientId, redirectUri, challenge])
+function textOf ({ clientId, redirectUri, challenge, jkt }: CodeBinding): string {
+  return JSON.stringify([clientId, redirectUri, challenge, ...(jkt === null ? [] : [jkt])])
 }
 
 function nameOf (kind: 'code' | 'session' | 'again', id: Buffer): string {

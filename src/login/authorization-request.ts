@@ -11,6 +11,8 @@ export interface AskedCode {
   readonly state: string | null
   /** RFC 7636, 4.2, of the method S256. */
   readonly challenge: string
+  /** The thumbprint of the key that redeems the code (RFC 9449, 10); null where none was named. */
+  readonly jkt: string | null
 }
 
 /** An authorization request (RFC 6749, 4.1.1), read. */
@@ -68,20 +70,26 @@ const read = [
  * The rest of the request. Parameters that are not known are ignored (RFC 6749, 3.1).
  *
  * @param providers that offer logins by redirect
+ * @param isDpop whether `dpop_jkt` is one that is known
  * @throws CodeRequestRefused
  */
 export function readCodeRequest (
   query: URLSearchParams,
   answerTo: AnswerTo,
-  providers: readonly string[]
+  providers: readonly string[],
+  isDpop: boolean
 ): CodeRequest {
-  const repeated = read.find(name => query.getAll(name).length > 1)
+  const repeated = [...read, ...(isDpop ? ['dpop_jkt'] : [])].find(name => query.getAll(name).length > 1)
   if (repeated !== undefined) throw new CodeRequestRefused(`${repeated} stands twice`)
   const value = (name: string): string | null => query.get(name) || null
   if (!isState(query.getAll('state'))) throw new CodeRequestRefused('state')
   readResponseType(value('response_type'))
   return {
-    asked: { ...answerTo, challenge: readChallenge(value('code_challenge'), value('code_challenge_method')) },
+    asked: {
+      ...answerTo,
+      challenge: readChallenge(value('code_challenge'), value('code_challenge_method')),
+      jkt: isDpop ? readThumbprint(value('dpop_jkt')) : null
+    },
     provider: readProvider(value('provider'), providers),
     ...readHints(value)
   }
@@ -105,10 +113,19 @@ export function challengeOf (verifier: string): string {
 // RFC 9700, 2.1.1: without a challenge, or with a plain one, whoever intercepts a code could redeem it.
 function readChallenge (challenge: string | null, method: string | null): string {
   if (method !== 'S256') throw new CodeRequestRefused('code_challenge_method must be S256')
-  const isSha256 = challenge !== null && /^[\w-]{43}$/.test(challenge) &&
-    Buffer.from(challenge, 'base64url').toString('base64url') === challenge
-  if (!isSha256) throw new CodeRequestRefused('code_challenge must be a SHA-256 in base64url')
+  if (challenge === null || !isSha256(challenge)) {
+    throw new CodeRequestRefused('code_challenge must be a SHA-256 in base64url')
+  }
   return challenge
+}
+
+function readThumbprint (jkt: string | null): string | null {
+  if (jkt !== null && !isSha256(jkt)) throw new CodeRequestRefused('dpop_jkt must be a SHA-256 in base64url')
+  return jkt
+}
+
+function isSha256 (text: string): boolean {
+  return /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').toString('base64url') === text
 }
 
 function readProvider (name: string | null, providers: readonly string[]): string {

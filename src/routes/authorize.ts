@@ -17,7 +17,7 @@ interface Named { Params: { provider: string } }
 
 /** `GET /authorize` and the callbacks of providers: this server as an authorization server (RFC 6749, 4.1). */
 export function authorizeRoutes (scope: FastifyInstance, server: Server): void {
-  const { options: { clients, issuer, providers }, material, routeConfig } = server
+  const { options: { clients, issuer, providers, dpop }, material, routeConfig } = server
   const callbacks = addressOf(issuer, `${scope.prefix}/callback`)
   const landing = landingOf(server)
   const forms = postedForms(createSeals(material))
@@ -35,7 +35,7 @@ export function authorizeRoutes (scope: FastifyInstance, server: Server): void {
     const query = queryOf(request)
     const answerTo = readAnswerTo(query, clients)
     try {
-      return await login.begin(readCodeRequest(query, answerTo, names), request, reply)
+      return await login.begin(readCodeRequest(query, answerTo, names, dpop !== null), request, reply)
     } catch (thrown) {
       if (!(thrown instanceof CodeRequestRefused)) throw thrown
       request.log.info({ err: thrown }, 'the authorization request was refused')
@@ -114,11 +114,15 @@ function landingOf ({ options: { clients, issuer }, codes }: Server): Landing<As
 }
 
 function readAsked (value: unknown): AskedCode {
-  const { clientId, redirectUri, state, challenge } = isObject(value) ? value : {}
+  const { clientId, redirectUri, state, challenge, jkt } = isObject(value) ? value : {}
   if (typeof clientId !== 'string' || typeof redirectUri !== 'string' || typeof challenge !== 'string') {
     throw new errors.GrantRejectedError('a login of another kind')
   }
-  return { clientId, redirectUri, challenge, state: typeof state === 'string' ? state : null }
+  return { clientId, redirectUri, challenge, state: textOrNull(state), jkt: textOrNull(jkt) }
+}
+
+function textOrNull (value: unknown): string | null {
+  return typeof value === 'string' ? value : null
 }
 
 /** RFC 6749, 4.1.2 and 4.1.2.1, with `iss` of RFC 9207. RFC 9700, 4.12: a form must not be posted on, so 303. */

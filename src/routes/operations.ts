@@ -137,7 +137,8 @@ function authorizationServer (server: Server): Operations {
         inQuery('provider?', 'Who vouches for the user', provider.schema),
         inQuery('login_hint?', 'Passed on to the provider'),
         inQuery('prompt?', 'Passed on to the provider'),
-        inQuery('max_age?', 'Passed on to the provider')
+        inQuery('max_age?', 'Passed on to the provider'),
+        ...(server.options.dpop === null ? [] : [inQuery('dpop_jkt?', 'RFC 9449, 10')])
       ],
       responses: {
         ...redirect(302, 'To the identity provider'),

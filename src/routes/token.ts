@@ -20,9 +20,9 @@ export function tokenGrants (server: Server): ReadonlyMap<string, TokenGrant> {
   // RFC 6749, 4.1.3.
   if (clients.size > 0) {
     grants.set('authorization_code', async (members, request) => {
-      const { code, ...binding } = codeIn(members, clients)
-      const by = { clientId: binding.clientId, jkt: possession.keyOfLogin(request) }
-      return await codes.redeem(code, binding, request, redemption => exchange.redeemed(redemption, by, request))
+      const { code, ...shown } = codeIn(members, clients)
+      const by = { ...shown, jkt: possession.keyOfLogin(request) }
+      return await codes.redeem(code, by, request, redemption => exchange.redeemed(redemption, by, request))
     })
   }
   // RFC 6749, 6.
@@ -59,7 +59,7 @@ function whoLinks ({ guards }: Server): preHandlerHookHandler {
 }
 
 /** A code, and what it was bound to as the client says it. */
-function codeIn (members: Members, clients: Clients): CodeBinding & { code: string } {
+function codeIn (members: Members, clients: Clients): Omit<CodeBinding, 'jkt'> & { code: string } {
   const [code, clientId] = [text(members, 'code'), text(members, 'client_id')]
   const [redirectUri, verifier] = [text(members, 'redirect_uri'), text(members, 'code_verifier')]
   if (!clients.has(clientId)) throw new UnknownClient('client_id is not registered')

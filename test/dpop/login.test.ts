@@ -2,7 +2,9 @@ import t from 'tap'
 import { decodeClaims } from '../routes/login-server.js'
 import { ownProvider, startApp } from '../server.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
-import { codeOf, clients, openBrowser, redirectProvider, webUri } from '../routes/authorization-server.js'
+import {
+  answerIn, authorizePath, codeOf, clients, openBrowser, redeem, redirectProvider
+} from '../routes/authorization-server.js'
 import { boundIn, dpopServer } from './dpop-server.js'
 import { proofBy, proofFor, prover, signer } from './prover.js'
 
@@ -165,23 +167,44 @@ t.test('a code that is redeemed with a proof is bound as a login is; a bad one s
     dpop: { mode: 'all', required: true }
   })
   const code = await codeOf(openBrowser(app))
-  const redeem = async (dpop?: string) => await app.inject({
-    method: 'POST',
-    url: '/token',
-    headers: dpop === undefined ? {} : { dpop },
-    payload: {
-      grant_type: 'authorization_code',
-      code,
-      redirect_uri: webUri,
-      client_id: 'web',
-      code_verifier: 'v'.repeat(43)
-    }
-  })
-  t.match((await redeem()).json(), badProof)
-  t.match((await redeem(proofBy(key, { claims: { htm: 'GET' } }))).json(), badProof)
-  const bound = boundIn(await redeem(proofBy(key)))
+  t.match((await redeem(app, code)).json(), badProof)
+  t.match((await redeem(app, code, {}, { dpop: proofBy(key, { claims: { htm: 'GET' } }) })).json(), badProof)
+  const bound = boundIn(await redeem(app, code, {}, { dpop: proofBy(key) }))
   t.equal(bound.type, 'DPoP')
   t.match(decodeClaims(bound.access), { cnf: { jkt: key.jkt }, client_id: 'web' })
+})
+
+t.test('dpop_jkt: the code is for that key, and a wrong one spends nothing (RFC 9449, 10)', async t => {
+  const options = { providers: { own: redirectProvider }, clients, sessions: { store: memoryStore() } }
+  for (const dpop of ['all', 'refresh'] as const) {
+    const app = await startApp(t, { ...options, dpop })
+    const code = await codeOf(openBrowser(app), { dpop_jkt: key.jkt })
+    for (const headers of [{}, { dpop: proofBy(thief) }]) {
+      const refused = await redeem(app, code, {}, headers)
+      t.match([refused.statusCode, refused.json()], [400, { error: 'invalid_grant' }])
+    }
+    const { refresh } = boundIn(await redeem(app, code, {}, { dpop: proofBy(key) }))
+    const reused = await redeem(app, code, {}, { dpop: proofBy(thief) })
+    t.match(reused.json(), { error: 'invalid_grant' })
+    const body = { grant_type: 'refresh_token', refresh_token: refresh }
+    const headers = { dpop: proofBy(key) }
+    const refreshed = await app.inject({ method: 'POST', url: '/token', headers, payload: body })
+    t.equal(refreshed.statusCode, 200, 'a second use by another key ends nothing')
+  }
+})
+
+t.test('dpop_jkt that is no thumbprint is invalid_request, and unknown where dpop is off', async t => {
+  const options = { providers: { own: redirectProvider }, clients }
+  const [on, off] = [await startApp(t, { ...options, dpop: 'all' }), await startApp(t, options)]
+  const good = authorizePath({ dpop_jkt: key.jkt })
+  const rows = [`${key.jkt}=`, key.jkt.slice(1), `${key.jkt.slice(0, -1)}/`, 'x'.repeat(43)]
+  for (const path of [...rows.map(jkt => authorizePath({ dpop_jkt: jkt })), `${good}&dpop_jkt=${key.jkt}`]) {
+    t.match(answerIn(await on.inject(path)), { error: 'invalid_request', state: 'a state' }, path)
+    t.match((await off.inject(path)).headers.location, /^https:\/\/own\.example\//)
+  }
+  t.match((await on.inject(good)).headers.location, /^https:\/\/own\.example\//)
+  const code = await codeOf(openBrowser(off), { dpop_jkt: key.jkt })
+  t.equal((await redeem(off, code)).statusCode, 200)
 })
 
 t.test('nonces: asked for with use_dpop_nonce, told with every answer', async t => {

@@ -108,7 +108,8 @@ export async function codeOf (browser: Browser, changes: Record<string, string> 
 export async function redeem (
   app: FastifyInstance,
   code: string,
-  changes: Record<string, string | undefined> = {}
+  changes: Record<string, string | undefined> = {},
+  headers: Record<string, string> = {}
 ): Promise<LightMyRequestResponse> {
   const parameters = {
     grant_type: 'authorization_code',
@@ -122,7 +123,7 @@ export async function redeem (
   return await app.inject({
     method: 'POST',
     url: '/token',
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
     payload: new URLSearchParams(given).toString()
   })
 }
