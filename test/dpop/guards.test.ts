@@ -83,6 +83,32 @@ t.test('a bad proof, cold and warm', async t => {
   }
 })
 
+t.test('an unbound token is good for whoever has it, with a proof beside it too', async t => {
+  const good = await server.get({ authorization: `Bearer ${bearer}`, dpop: proofFor(key, bearer, '/me') })
+  t.match(good.json(), { id: 'ada' })
+})
+
+t.test('the address is that of the issuer, whatever the request says of its host', async t => {
+  const proofAt = (origin: string): string => proofFor(key, token, '/me', { claims: { htu: `${origin}/me` } })
+  const authorization = `DPoP ${token}`
+  for (const name of ['host', 'x-forwarded-host', 'x-original-host']) {
+    const sent = { authorization, [name]: 'evil.example' }
+    t.equal((await server.get({ ...sent, dpop: proofAt(issuer) })).statusCode, 200, name)
+    t.strictSame(refusedWith(await server.get({ ...sent, dpop: proofAt('https://evil.example') })), badProof, name)
+  }
+  const injected = { authorization, host: 'api.example.com/me?' }
+  t.strictSame(refusedWith(await server.get({ ...injected, dpop: proofFor(key, token, '/') })), badProof)
+})
+
+t.test('the method is that of the request: HEAD is HEAD', async t => {
+  for (const [htm, status] of [['HEAD', 200], ['GET', 401]] as const) {
+    const dpop = proofFor(key, token, '/me', { claims: { htm } })
+    const headers = { authorization: `DPoP ${token}`, dpop }
+    const { statusCode } = await server.app.inject({ method: 'HEAD', url: '/me', headers })
+    t.equal(statusCode, status, htm)
+  }
+})
+
 t.test('two DPoP headers, two carriers that differ: 400', async t => {
   const proofs = [proofFor(key, token, '/me'), proofFor(key, token, '/me')]
   const refused = { status: 400, code: 'AUTH_ERR_REQUEST_INVALID', challenge: `DPoP error="invalid_request", ${algs}` }
@@ -118,7 +144,13 @@ t.test('challenges: on the scheme that the client used, both without a credentia
         challenge: `DPoP error="insufficient_user_authentication", ${algs}, max_age="60", acr_values="mfa"`
       }
     ],
-    [{ authorization: 'Bearer x' }, '/me', invalid]
+    [{ authorization: 'Bearer x' }, '/me', invalid],
+    // A proof alone says nothing of who calls.
+    [{ dpop: proofFor(key, token, '/me') }, '/me', both],
+    [{ authorization: `Basic ${token}`, dpop: proofFor(key, token, '/me') }, '/me', both],
+    [{ authorization: 'Bearer', dpop: proofFor(key, token, '/me') }, '/me', invalid],
+    [{ authorization: 'Bearer x', dpop: proofFor(key, token, '/me') }, '/me', invalid],
+    [{ dpop: proofFor(key, token, '/me') }, `/me?access_token=${token}`, both]
   ]
   for (const [headers, url, refused] of rows) t.strictSame(refusedWith(await server.get(headers, url)), refused, url)
   const login = await server.app.inject({ method: 'POST', url: '/login/own', payload: { access_token: 'bad' } })

@@ -78,6 +78,14 @@ t.test('a bound refresh token without its key is invalid_grant everywhere, and s
   t.match(reused.json(), { code: 'AUTH_ERR_REFRESH_REUSED' }, 'with the key it is one')
 })
 
+t.test("a thief's proof is used up like any other, whatever comes of it", async t => {
+  const server = await dpopServer(t, { dpop: 'refresh' })
+  const { refresh } = boundIn(await server.login(key))
+  const claims = { jti: 'one' }
+  t.match((await server.refresh(refresh, thief, { claims })).json(), wrongKey)
+  t.match((await server.refresh(refresh, thief, { claims })).json(), badProof)
+})
+
 t.test('its owner may revoke it', async t => {
   const server = await dpopServer(t, { dpop: 'refresh' })
   const { refresh } = boundIn(await server.login(key))

@@ -138,6 +138,10 @@ const refusedRows: Array<[why: string, changes: ProofChanges | string]> = [
   ['a slash more', { claims: { htu: `${issuer}/token/` } }],
   ['another host', { claims: { htu: 'https://api.example.org/token' } }],
   ['a host that begins like ours', { claims: { htu: `${issuer}.evil.example/token` } }],
+  ['a host with a dot at its end', { claims: { htu: 'https://api.example.com./token' } }],
+  ['a port that is none', { claims: { htu: 'https://api.example.com:443443/token' } }],
+  ['half an address', { claims: { htu: 'https://[::1/token' } }],
+  ['a protocol before ours', { claims: { htu: `https://${issuer}/token` } }],
   ['another port', { claims: { htu: 'https://api.example.com:8443/token' } }],
   ['another scheme', { claims: { htu: 'http://api.example.com/token' } }],
   ['a path alone', { claims: { htu: '/token' } }],
@@ -226,7 +230,7 @@ t.test('an address in any form that is equal to its normal form (RFC 3986, 6.2.2
   const server = proofs()
   const equal = [
     'HTTPS://API.example.COM/token', 'https://api.example.com:443/token', `${issuer}/./token`, `${issuer}/x/../token`,
-    `${issuer}/%74oken`, `${issuer}/token?a=b`, `${issuer}/token#f`, `${issuer}/token?a=b#c`
+    `${issuer}/%74oken`, `${issuer}/x/%2e%2E/token`, `${issuer}/token?a=b`, `${issuer}/token#f`, `${issuer}/token?a=b#c`
   ]
   for (const htu of equal) t.equal(server.keyOf(proofBy(key, { claims: { htu } }), post), key.jkt, htu)
   const targets: Array<[htu: string, originalUrl: string]> = [
@@ -239,10 +243,29 @@ t.test('an address in any form that is equal to its normal form (RFC 3986, 6.2.2
   }
   const different: Array<[htu: string, originalUrl: string]> = [
     [`${issuer}/a/b`, '/a%2Fb'], [`${issuer}/x`, '//x'], [`${issuer}/*`, '*'],
-    ['https://evil.example/x', '//evil.example/x']
+    ['https://evil.example/x', '//evil.example/x'], ['https://evil.example/x', '/https://evil.example/x']
   ]
   for (const [htu, originalUrl] of different) {
     throws(t, () => server.keyOf(proofBy(key, { claims: { htu } }), { method: 'POST', originalUrl }), refusal(), htu)
+  }
+})
+
+t.test('hosts of every kind, in each of their spellings', async t => {
+  const rows: Array<[at: string, htu: string]> = [
+    ['http://127.0.0.1:3000', 'http://127.0.0.1:3000/token'], ['http://127.0.0.1', 'http://127.0.0.1:80/token'],
+    ['http://[::1]:3000', 'http://[::1]:3000/token'], ['http://[::1]:3000', 'http://[0:0::0:1]:3000/token'],
+    ['https://api_1.example.com', 'https://api_1.example.com/token'],
+    ['https://xn--bcher-kva.example', 'https://XN--Bcher-kva.example/token']
+  ]
+  for (const [at, htu] of rows) t.equal(proofs('all', at).keyOf(proofBy(key, { claims: { htu } }), post), key.jkt, htu)
+})
+
+t.test('what else a proof says makes no difference', async t => {
+  const server = proofs()
+  const header = { kid: '1', jku: 'https://evil.example/keys', x: null }
+  const claims = { iss: 'app', sub: 'ada', exp: now - 1, nbf: now + 600, aud: ['x'], more: { deep: [1, { a: 1 }] } }
+  for (const changes of [{ header }, { claims }, { header, claims }]) {
+    t.equal(server.keyOf(proofBy(key, changes), post), key.jkt)
   }
 })
 
@@ -359,6 +382,10 @@ t.test('guards ask for nonces with always only', async t => {
   throws(t, () => always.check(proofFor(key, 'token', '/things/1'), get, binding), refusal('use_dpop_nonce'))
   const nonce = always.nonces?.current()
   always.check(proofFor(key, 'token', '/things/1', { claims: { nonce } }), get, binding)
+  for (const iat of [now - 301, now + 301]) {
+    const old = proofFor(key, 'token', '/things/1', { claims: { nonce, iat } })
+    throws(t, () => always.check(old, get, binding), { ...refusal(), reason: 'iat' }, 'a nonce makes up for no time')
+  }
 })
 
 t.test('the option', async t => {
@@ -368,6 +395,7 @@ t.test('the option', async t => {
   const rows: unknown[] = [
     'off', true, null, [], {}, { mode: 'some' }, { mode: 'all', required: 'yes' }, { mode: 'all', algorithms: [] },
     { mode: 'all', algorithms: ['HS256'] }, { mode: 'all', algorithms: ['none'] }, { mode: 'all', maxAge: 0 },
+    { mode: 'all', maxAge: -1 }, { mode: 'all', maxAge: '60' }, { mode: 'all', maxAge: 1.5 },
     { mode: 'all', maxAge: 3601 }, { mode: 'all', nonce: 'off' }, { mode: 'all', nonce: true },
     { mode: 'all', htu: 'x' }
   ]
