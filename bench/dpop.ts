@@ -2,14 +2,15 @@ import * as crypto from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Fastify, { type FastifyInstance } from 'fastify'
+import { auth } from 'express-oauth2-jwt-bearer'
+import Fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify'
 import { tokenExchange } from 'fastify-token-exchange'
 import * as jose from 'jose'
 import { requestOf } from './load-generator.js'
 import { compare, type Subject, type Variant } from './measure.js'
 
-// What a proof with each request costs (RFC 9449): a guarded GET with a bound token, beside one with a Bearer token,
-// the same check written by hand with jose, and the signature alone that neither can do without.
+// What a proof with each request costs (RFC 9449): a guarded GET with a bound token, beside one with a Bearer token, a
+// library for Express, the same check written by hand with jose, and the signature alone that none can do without.
 
 const issuer = 'https://api.example.com'
 const users = 200
@@ -20,7 +21,7 @@ const proofs = 50_000
 const isParent = process.argv[2] === undefined
 const folder = process.env.BENCH_FOLDER ??= mkdtempSync(join(tmpdir(), 'bench-dpop-'))
 const secret = process.env.BENCH_SECRET ??= crypto.randomBytes(32).toString('base64url')
-const [bound, bearer] = [join(folder, 'bound'), join(folder, 'bearer')]
+const [bound, bearer, long] = [join(folder, 'bound'), join(folder, 'bearer'), join(folder, 'long')]
 
 interface Holder { header: string, privateKey: crypto.KeyObject, token: string, ath: string }
 
@@ -33,7 +34,7 @@ function proofOf ({ header, privateKey, ath }: Holder, claims: object): string {
   return `${signed}.${crypto.sign('sha256', Buffer.from(signed), key).toString('base64url')}`
 }
 
-async function serve (): Promise<FastifyInstance> {
+async function serve (...behind: onRequestHookHandler[]): Promise<FastifyInstance> {
   const app = Fastify()
   await app.register(tokenExchange, {
     issuer,
@@ -42,7 +43,7 @@ async function serve (): Promise<FastifyInstance> {
     dpop: { mode: 'all', maxAge: 3600 },
     providers: { own: { accepts: ['access_token'], verify: async ({ token }) => ({ subject: token }) } }
   })
-  app.get('/', { onRequest: app.requireLevel('authenticated') }, answer)
+  app.get('/', { onRequest: [app.requireLevel('authenticated'), ...behind] }, answer)
   return app
 }
 
@@ -63,26 +64,39 @@ async function logIn (app: FastifyInstance, subject: string): Promise<Holder> {
 async function writeRequests (): Promise<void> {
   const app = await serve()
   const holders = await Promise.all(Array.from({ length: users }, (_unused, index) => logIn(app, String(index))))
-  const lines = Array.from({ length: proofs }, (_unused, index) => {
+  const requests = Array.from({ length: proofs }, (_unused, index) => {
     const holder = holders[index % users] ?? fail()
-    return JSON.stringify(requestOf({ headers: { authorization: `DPoP ${holder.token}`, dpop: proofOf(holder, {}) } }))
+    return requestOf({ headers: { authorization: `DPoP ${holder.token}`, dpop: proofOf(holder, {}) } })
   })
-  writeFileSync(bound, lines.join('\n'))
-  const plain = Array.from({ length: users }, (_unused, index) => {
-    const { access_token: token } = app.tokenExchange.issue({ userId: `own:${index}` })
-    return JSON.stringify(requestOf({ headers: { authorization: `Bearer ${token}` } }))
-  })
-  writeFileSync(bearer, plain.join('\n'))
+  write(bound, requests)
+  const tokens = holders.map((_unused, index) => app.tokenExchange.issue({ userId: `own:${index}` }).access_token)
+  write(bearer, tokens.map(token => requestOf({ headers: { authorization: `Bearer ${token}` } })))
+  // As many bytes to read, in as many headers: what one proves with, where nobody looks for it.
+  write(long, requests.map((request, index) => {
+    const headers = { authorization: `Bearer ${tokens[index % users]}`, note: `${proofIn(request)}.` }
+    const missing = request.length - requestOf({ headers }).length
+    return requestOf({ headers: { ...headers, note: headers.note + '-'.repeat(missing) } })
+  }))
+}
+
+function write (file: string, requests: readonly string[]): void {
+  writeFileSync(file, requests.map(request => JSON.stringify(request)).join('\n'))
+}
+
+function proofIn (request: string): string {
+  return /dpop: (.+)\r/.exec(request)?.[1] ?? fail()
 }
 
 function fail (): never {
   throw new Error('no holder')
 }
 
+const base = 'guarded, Bearer, as many bytes'
+
 function served (name: string, file: string, first: number, build: () => Promise<FastifyInstance>): Variant {
   return {
     name,
-    base: 'guarded, Bearer',
+    base,
     count,
     load: { connections: 50, file, first },
     prepare: async () => ({ url: await (await build()).listen({ port: 0, host: '127.0.0.1' }) })
@@ -112,15 +126,53 @@ async function byHand (): Promise<FastifyInstance> {
   return app
 }
 
-/** The signature of a proof by a key that is imported already. */
+/** The library's middleware, given what Express would: Fastify is beneath all of them, so that only checks differ. */
+async function byLibrary (): Promise<FastifyInstance> {
+  const app = Fastify()
+  const check = auth({
+    issuer, audience: issuer, secret, tokenSigningAlg: 'HS256', dpop: { enabled: true, required: true, iatOffset: 3600 }
+  })
+  app.get('/', {
+    onRequest ({ headers, method, originalUrl }, _reply, done) {
+      const get = (name: string): string | undefined => name === 'Host' ? 'api.example.com' : undefined
+      const asked = { headers, method, originalUrl, protocol: 'https', get, is: () => false }
+      Reflect.apply(check, undefined, [asked, {}, done])
+    }
+  }, answer)
+  return app
+}
+
+interface Signed { header: string, signed: Buffer, signature: Buffer }
+
+function signedIn (text: string): Signed {
+  const [header = '', payload = '', signature = ''] = text.split('.', 3)
+  return { header, signed: Buffer.from(`${header}.${payload}`), signature: Buffer.from(signature, 'base64url') }
+}
+
+function importedFrom (header: string): crypto.VerifyKeyObjectInput {
+  const { jwk } = JSON.parse(Buffer.from(header, 'base64url').toString())
+  return { key: crypto.createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' }
+}
+
+/** A guard, and behind it the signature of a proof by a key that is imported already: nothing else of it is checked. */
+async function serveVerify (): Promise<FastifyInstance> {
+  const keys = new Map<string, crypto.VerifyKeyObjectInput>()
+  return await serve((request, _reply, done) => {
+    const { header, signed, signature } = signedIn(String(request.headers.note))
+    const key = keys.get(header) ?? importedFrom(header)
+    keys.set(header, key)
+    done(crypto.verify('sha256', signed, key, signature) ? undefined : new Error('signature'))
+  })
+}
+
+/** The same signatures, one after the other and nothing between. */
 async function verifyAlone (): Promise<Subject> {
-  const lines = readFileSync(bound, 'utf8').split('\n', count)
-  const signatures = lines.map(line => {
-    const proof = /dpop: ([^\\]+)/.exec(line)?.[1] ?? ''
-    const end = proof.lastIndexOf('.')
-    const { jwk } = JSON.parse(Buffer.from(proof.slice(0, proof.indexOf('.')), 'base64url').toString())
-    const key = { key: crypto.createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' } as const
-    return { signed: Buffer.from(proof.slice(0, end)), key, signature: Buffer.from(proof.slice(end + 1), 'base64url') }
+  const keys = new Map<string, crypto.VerifyKeyObjectInput>()
+  const signatures = readFileSync(bound, 'utf8').split('\n', count).map(line => {
+    const { header, ...rest } = signedIn(proofIn(JSON.parse(line)))
+    const key = keys.get(header) ?? importedFrom(header)
+    keys.set(header, key)
+    return { key, ...rest }
   })
   return {
     call (index) {
@@ -131,10 +183,13 @@ async function verifyAlone (): Promise<Subject> {
 }
 
 if (isParent) await writeRequests()
-const alone = 'crypto.verify alone, ES256'
+const alone = 'crypto.verify alone, no HTTP'
 await compare(import.meta.url, [
   served('guarded, Bearer', bearer, users, serve),
+  served(base, long, proofs, serve),
+  served('guarded, Bearer, and crypto.verify', long, proofs, serveVerify),
   served('guarded, DPoP with ES256', bound, proofs, serve),
+  served('express-oauth2-jwt-bearer', bound, proofs, byLibrary),
   served('jose by hand, DPoP with ES256', bound, proofs, byHand),
   { name: alone, base: alone, count, load: null, prepare: verifyAlone }
 ])
