@@ -47,7 +47,9 @@ export function createAuthenticator (parts: AuthenticatorParts): Authenticator {
     const labels: { application: string | null, master: string | null } = { application: null, master: null }
     for (const [index, { proves, prove }] of keys.entries()) {
       const value = presented[firstKey + index]
-      if (value) labels[proves] ??= prove(value, request)
+      // Each of them, the first one's label: a bad attestation is refused beside a good one too.
+      const label = value ? prove(value, request) : null
+      labels[proves] ??= label
     }
     return Object.freeze({ level: levelOf(user, labels), user, ...labels })
   }

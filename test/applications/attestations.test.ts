@@ -81,6 +81,22 @@ t.test('the levels with an attestation in the place of the key', async t => {
   t.match([outage.statusCode, outage.headers['retry-after']], [503, '5'])
 })
 
+t.test('of two attestations each is judged, and the first one is the label', async t => {
+  const applications = { mobile: ownVerifier(), partner: { ...ownVerifier(), header: 'X-Partner' } }
+  const app = await server(t, ownVerifier(), { applications })
+  const rows: Array<[mobile: string, partner: string, code: string | undefined]> = [
+    ['good', 'good', undefined], ['good', 'down', undefined], ['down', 'good', undefined],
+    ['good', 'bad', 'AUTH_ERR_APPLICATION_INVALID'], ['bad', 'good', 'AUTH_ERR_APPLICATION_INVALID'],
+    ['down', 'bad', 'AUTH_ERR_APPLICATION_INVALID'], ['down', 'down', 'AUTH_ERR_PROVIDER_UNAVAILABLE']
+  ]
+  for (const [mobile, partner, code] of rows) {
+    const answer = await ask(app, { 'x-attest': mobile, 'x-partner': partner }, '/application')
+    t.equal(answer.code, code, `${mobile}, ${partner}`)
+  }
+  const both = await app.inject({ url: '/application', headers: { 'x-attest': 'good', 'x-partner': 'ios' } })
+  t.match(both.json(), { application: 'mobile' })
+})
+
 t.test('request.auth names it by its label, and by what it is of several', async t => {
   const app = await server(t, ownVerifier())
   const applicationOf = async (headers: Record<string, string>) =>
