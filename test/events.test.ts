@@ -294,6 +294,10 @@ t.test('the store falls silent, is back, and what another server revoked is hear
   await until('revocation.heard')
   t.match(heard.map(({ event }) => event), [{ type: 'revocation.heard', milliseconds: Number, requestId: null }])
   t.notOk(other.events().some(({ type }) => type === 'revocation.heard'), 'not by the one that revoked')
+  heard.length = 0
+  await other.app.tokenExchange.revokeIdentity('own', '1', { before: Date.now() - 3_600_000 })
+  await until('revocation.heard')
+  t.ok((heard[0]?.event.milliseconds ?? Infinity) < 60_000, 'since it was made, however old is what it ends')
   isDown = true
   await until('store.unavailable')
   t.match(app.tokenExchange.health(), { ok: false, store: { ok: false, since: Number, lag: Number } })

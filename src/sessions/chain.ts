@@ -7,7 +7,6 @@ import type { Ending } from './ending.js'
 import { sessionIdAt, tokenIdFor, type RefreshTokens } from './refresh-token.js'
 import type { Revocations } from './revocations.js'
 import {
-  identityKeyOf,
   judge,
   keysOf,
   requireGoingOn,
@@ -103,6 +102,8 @@ export interface ChainParts {
   readonly arrivals: Arrivals
   readonly revocations: Revocations
   readonly ending: Ending
+  /** Reads what has been revoked until now. @throws errors.StoreUnavailableError */
+  readonly readOn: () => Promise<void>
   readonly events: Events
   readonly lifetimes: Lifetimes
   /** Milliseconds. */
@@ -115,7 +116,8 @@ interface Advance { readonly advanced: Session, readonly isShared: boolean }
 const writeAttempts = 10
 
 export function createSessionChain (parts: ChainParts): SessionChain {
-  const { issuer, calls, clock, tokens, arrivals, revocations, ending, events, lifetimes, retryWindow } = parts
+  const { issuer, calls, clock, tokens, arrivals, revocations, ending, readOn, events, ...durations } = parts
+  const { lifetimes, retryWindow } = durations
   const advancing = new Map<string, Promise<Session>>()
 
   async function begin (
@@ -127,18 +129,20 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     confirm(identity, userId, mark)
     const ask = calls.open()
     const session = {
-      ...newSession(identity, userId, revocations.beginning(userId, mark, keyOf(identity))),
+      ...newSession(identity, userId, revocations.beginning(userId, mark, keysOf(identity).identityKey)),
       ...(clientId !== undefined && { clientId }),
       ...(jkt !== undefined && { jkt })
     }
     await ask(store => store.create(session))
+    // Whoever ends that session at the provider writes first and looks second, and so does this: one sees the other.
+    if (session.providerSession !== null) await readOn()
     if (isRevokedSince(identity, userId, mark)) await ending.unused(ask, session.id)
     confirm(identity, userId, mark)
     return refreshable(session, session.counter)
   }
 
   function isRevokedSince (identity: Identity, userId: string, mark: number): boolean {
-    return revocations.isRevokedSince(userId, mark, keyOf(identity))
+    return revocations.isRevokedSince(userId, mark, keysOf(identity))
   }
 
   function confirm (identity: Identity, userId: string, mark: number): void {
@@ -301,8 +305,4 @@ export function createSessionChain (parts: ChainParts): SessionChain {
     present,
     claim
   }
-}
-
-function keyOf ({ provider, subject }: Identity): string {
-  return identityKeyOf(provider, subject)
 }

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { EndCause, Events } from '../events.js'
+import { skew } from './marks.js'
 import { beganAt } from './refresh-token.js'
-import { skew, type RevocableUser, type Revocations } from './revocations.js'
+import type { RevocableUser, Revocations } from './revocations.js'
 import type { ListedSession, Revocation, Session, SessionStore } from './store.js'
 import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
@@ -228,11 +229,15 @@ export function createEnding (parts: EndingParts): Ending {
     return store => kind === 'user' ? store.list(issuer, id, chunk) : store.listByIdentity(issuer, id, chunk)
   }
 
+  // The entry is for logins that are under way. Its sessions have one each, as their tokens do not name it.
   async function providerSession (name: string, before: number, on: Occasion): Promise<void> {
+    const now = revocations.next(null)
+    await end(calls.open(), [], [revocation('provider-session', name, Math.min(before, now))])
+    const until = before < now ? before : Infinity
     for (let isMore = true; isMore;) {
       const ask = calls.open()
       const listed = await ask(store => store.listByProviderSession(issuer, name, page))
-      const known = listed.filter(({ id }) => beganAt(id) <= before)
+      const known = listed.filter(({ id }) => beganAt(id) <= until)
       for (const userId of new Set(known.map(({ userId }) => userId))) {
         await each(ask, userId, known.filter(session => session.userId === userId), on)
       }

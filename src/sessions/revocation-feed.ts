@@ -15,6 +15,8 @@ export interface RevocationFeed {
    * Does not reject: a store that is down is asked again.
    */
   start (milliseconds: number): Promise<void>
+  /** Reads what was appended until now. @throws errors.StoreUnavailableError */
+  readOn (): Promise<void>
   /** Whether the store answers, and since when (milliseconds since the epoch). */
   state (): { readonly ok: boolean, readonly since: number }
   /** Milliseconds since the list was last read to its end; Infinity before the first time. */
@@ -65,9 +67,9 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
   function hear (revocation: Revocation): void {
     const isNews = heardAt !== -Infinity && !revocations.isOwn(revocation)
     revocations.add(revocation)
-    if (isNews && events.isHeard()) {
-      events.publish({ type: 'revocation.heard', milliseconds: Math.max(0, clock.now() - revocation.at) })
-    }
+    if (!isNews || !events.isHeard()) return
+    const milliseconds = Math.max(0, clock.now() - revocations.madeAt(revocation))
+    events.publish({ type: 'revocation.heard', milliseconds })
   }
 
   function turn (isSilent: boolean): void {
@@ -81,6 +83,12 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
   async function catchUp (): Promise<void> {
     reading ??= readAll().finally(() => { reading = undefined })
     await reading
+  }
+
+  // A reading that had begun before may have passed it.
+  async function readOn (): Promise<void> {
+    await reading?.catch(() => {})
+    await catchUp()
   }
 
   // Runs by itself, from timers and wake-ups: nothing that it does may reject.
@@ -142,5 +150,5 @@ export function createRevocationFeed (parts: FeedParts): RevocationFeed {
     unsubscribe?.()
   }
 
-  return { start, state: () => ({ ok: !silent, since }), age, close }
+  return { start, readOn, state: () => ({ ok: !silent, since }), age, close }
 }

@@ -1,10 +1,8 @@
 import { createEndedIdentities, createEndedUsers, type Ended } from './ended-owners.js'
+import { createMarks, skew } from './marks.js'
 import { beganAt, versionOf } from './refresh-token.js'
-import { revocationsKept, type Revocation } from './store.js'
+import { revocationsKept, type Revocation, type Session } from './store.js'
 import type { StoreClock } from './store-calls.js'
-
-/** Milliseconds by which the clocks of two servers may differ. */
-export const skew = 60_000
 
 /** What a guard knows of a token's user: the members of `User` that a revocation can meet. */
 export interface RevocableUser {
@@ -41,14 +39,16 @@ export interface Revocations {
    * than a session that began after an earlier revocation. Milliseconds.
    */
   next (userId: string | null, identityKey?: string | null): number
-  /** Whether the user, or the identity, was revoked after a login with this mark had begun. */
-  isRevokedSince (userId: string, mark: number, identityKey?: string | null): boolean
+  /** Whether the user, the identity, or its session at the provider, was revoked after such a login had begun. */
+  isRevokedSince (userId: string, mark: number, keys?: SessionKeys): boolean
   /** When a session of a login with this mark begins: later than all those of both that had to end. */
   beginning (userId: string | null, mark: number, identityKey?: string | null): number
   /** Remembers an entry of this server's own, before others can read it. */
   own (revocation: Revocation): void
   /** Whether it is one of those, asked once: it comes back with the list. */
   isOwn (revocation: Revocation): boolean
+  /** When an entry was made, which may be later than what it is about. Milliseconds. */
+  madeAt (revocation: Revocation): number
   /** Adds an entry, or the same one again. */
   add (revocation: Revocation): void
   /** Takes away entries whose tokens have expired by themselves. */
@@ -57,12 +57,19 @@ export interface Revocations {
   readonly leaving: Leaving
 }
 
+/** What else than its user a session may end with. */
+export type SessionKeys = Pick<Session, 'identityKey' | 'providerSession'>
+
+const noKeys: SessionKeys = { identityKey: null, providerSession: null }
+
 /** Sessions, and users and identities with the time until which theirs began. Milliseconds. */
 interface Leaving {
   readonly sessions: Set<string>
   readonly users: Map<string, number>
   readonly identities: Map<string, number>
 }
+
+interface RevokedSince { readonly revokedAt: number, readonly expiresAt: number }
 
 interface Moved { readonly before: number, readonly expiresAt: number }
 
@@ -81,10 +88,10 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   const users = createEndedUsers()
   const identities = createEndedIdentities()
   const tokens = new Map<string, number>()
+  const providerSessions = new Map<string, RevokedSince>()
   const owned = new Map<string, number>()
   const leaving: Leaving = { sessions: new Set(), users: users.leaving, identities: identities.leaving }
-  let lastMark = 0
-  let lastRevoked = 0
+  const marks = createMarks(clock)
   // Tokens of sessions up to this second are in doubt, once entries had to be dropped.
   let floor = 0
   let floorExpiresAt = 0
@@ -93,7 +100,8 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   let roomUntil = limit
   let isWarned = false
 
-  const size = (): number => sessions.size + moved.size + users.size + identities.size + tokens.size
+  const size = (): number =>
+    sessions.size + moved.size + users.size + identities.size + tokens.size + providerSessions.size
 
   function isRevoked (user: RevocableUser): boolean {
     return size() !== 0 && (tokens.has(user.tokenId) || isMet(user))
@@ -126,20 +134,10 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     return Math.max(ofUser?.begunUntil ?? -1, ofIdentity?.begunUntil ?? -1)
   }
 
-  function isRevokedSince (userId: string, mark: number, identityKey: string | null = null): boolean {
+  function isRevokedSince (userId: string, mark: number, { identityKey, providerSession } = noKeys): boolean {
     const ofIdentity = identityKey === null ? undefined : identities.get(identityKey)
-    return Math.max(users.get(userId)?.revokedAt ?? -1, ofIdentity?.revokedAt ?? -1) >= mark
-  }
-
-  // A clock that is set back by a little must not turn the order of a login and a revocation round.
-  function notBefore (time: number): number {
-    const now = clock.now()
-    return time > now && time - now <= skew ? time : now
-  }
-
-  function mark (): number {
-    lastMark = notBefore(lastRevoked + 1)
-    return lastMark
+    const ofProviderSession = providerSession === null ? undefined : providerSessions.get(providerSession)
+    return [users.get(userId), ofIdentity, ofProviderSession].some(revoked => (revoked?.revokedAt ?? -1) >= mark)
   }
 
   function beginning (userId: string | null, mark: number, identityKey: string | null = null): number {
@@ -147,22 +145,27 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
   }
 
   function add ({ kind, id, at: told, expiresAt: toldExpiry }: Revocation): void {
-    const now = Math.max(clock.now(), lastMark)
+    const now = marks.now()
     // A clock may be ahead as far as `skew`, and so are the sessions that its server began. One that is further ahead
     // must not refuse what comes later.
     const at = told - now <= skew ? told : now
     const expiresAt = Math.min(Math.max(toldExpiry, at + tokenLifetime * 1000 + skew), now + revocationsKept)
+    // Logins here go by this server's clock: all that begin from now on come after it. By one that is ahead their marks
+    // would pass what servers in time revoke next.
+    const revokedAt = Math.min(at, now)
     if (kind === 'token') tokens.set(id, expiresAt)
     if (kind === 'session') addSession(id, expiresAt)
     if (kind === 'sessions') users.add(id, { begunUntil: at, revokedAt: 0, issuedUntil: 0, expiresAt })
     if (kind === 'user' || kind === 'identity') {
       const issuedUntil = Math.floor(Math.max(at, clock.ownTime(at)) / 1000)
-      // Logins here go by this server's clock: all that begin from now on come after it. By one that is ahead their
-      // marks would pass what servers in time revoke next.
-      const revokedAt = Math.min(at, now)
       const owners = kind === 'user' ? users : identities
       owners.add(id, { begunUntil: at, revokedAt, issuedUntil, expiresAt })
-      lastRevoked = Math.max(lastRevoked, revokedAt)
+      marks.revoked(revokedAt)
+    }
+    if (kind === 'provider-session') {
+      const before = providerSessions.get(id)?.revokedAt ?? 0
+      providerSessions.set(id, { revokedAt: Math.max(before, revokedAt), expiresAt: now + longestLogin })
+      marks.revoked(revokedAt)
     }
     if (size() > roomUntil) makeRoom()
     warn()
@@ -180,6 +183,7 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     for (const [id, expiresAt] of sessions) if (expiresAt <= now) dropSession(id)
     for (const [id, expiresAt] of tokens) if (expiresAt <= now) tokens.delete(id)
     for (const [id, { expiresAt }] of moved) if (expiresAt <= now) moved.delete(id)
+    for (const [id, { expiresAt }] of providerSessions) if (expiresAt <= now) providerSessions.delete(id)
     users.purge(now)
     identities.purge(now)
     for (const [name, expiresAt] of owned) if (expiresAt <= now) owned.delete(name)
@@ -233,8 +237,9 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     isEnded,
     own: revocation => { owned.set(nameOf(revocation), clock.now() + returnsWithin) },
     isOwn: revocation => owned.delete(nameOf(revocation)),
-    mark,
-    next: (userId, identityKey = null) => beginning(userId, notBefore(lastMark), identityKey),
+    mark: marks.ofLogin,
+    next: (userId, identityKey = null) => beginning(userId, marks.ofRevocation(), identityKey),
+    madeAt: ({ at, expiresAt }) => Math.max(at, expiresAt - tokenLifetime * 1000 - skew),
     isRevokedSince,
     beginning,
     add,
@@ -242,6 +247,9 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     leaving
   }
 }
+
+/** Milliseconds that a login may take. Who logged in earlier is found by the store. */
+const longestLogin = 600_000
 
 /** Milliseconds in which an entry of this server's own comes back with the list. */
 const returnsWithin = 60_000

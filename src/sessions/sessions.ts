@@ -129,9 +129,10 @@ export function createSessions (
   const revocations = createRevocations({ tokenLifetime, limit: revocationLimit, clock, report })
   const arrivals = createArrivals(calls, clock.now, (session, at) => usedAt(session, at, lifetimes))
   const ending = createEnding({ issuer, tokenLifetime, perUser, calls, clock, revocations, events })
+  const parts = { issuer, calls, revocations, ending, events }
   const feed = createRevocationFeed({ store, calls, clock, revocations, issuer, report, events, heard })
   const chain =
-    createSessionChain({ issuer, calls, clock, tokens, arrivals, revocations, ending, events, lifetimes, retryWindow })
+    createSessionChain({ ...parts, clock, tokens, arrivals, readOn: feed.readOn, lifetimes, retryWindow })
   let upkeep: NodeJS.Timeout | undefined
 
   async function open (): Promise<void> {
@@ -212,11 +213,11 @@ export function createSessions (
     revokeUser: (userId, on = byOperator, current) => ending.user(calls.open(), userId, on, current),
     async endIdentity (provider, subject, before = Infinity, on = byOperator) {
       requireOperations(store, ['listByIdentity'], 'ending the sessions of an identity')
-      await ending.identity(calls.open(), identityKeyOf(provider, subject), before, on)
+      await ending.identity(calls.open(), identityKeyOf(provider, subject), clock.latest(before), on)
     },
     async endProviderSession (provider, sid, before = Infinity, on = byProvider) {
       requireOperations(store, ['listByProviderSession'], 'ending the sessions of one at the provider')
-      await ending.providerSession(providerSessionOf(provider, sid), before, on)
+      await ending.providerSession(providerSessionOf(provider, sid), clock.latest(before), on)
     },
     revokeToken: (token, on = byOperator) => ending.token(calls.open(), token, on),
     revokeRefreshToken,

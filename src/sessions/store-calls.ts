@@ -97,6 +97,8 @@ export interface StoreClock {
   now (): number
   /** What this server's own clock, which `iat` is taken from, shows at `time` of the store's. */
   ownTime (time: number): number
+  /** At `time` of others, on whichever clock is later: nobody knows which of the two they have. */
+  latest (time: number): number
   /**
    * Measures by how much this server differs from the store. Keeps what it knows when the store is down.
    * @throws errors.StoreUnavailableError
@@ -123,7 +125,13 @@ export function createStoreClock (calls: StoreCalls): StoreClock {
     isAligned = true
   }
 
-  return { now: () => Date.now() + offset, ownTime: time => time - offset, align, isAligned: () => isAligned }
+  return {
+    now: () => Date.now() + offset,
+    ownTime: time => time - offset,
+    latest: time => time + Math.max(0, offset),
+    align,
+    isAligned: () => isAligned
+  }
 }
 
 interface Measurement { readonly difference: number, readonly uncertainty: number }

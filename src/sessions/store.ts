@@ -44,14 +44,14 @@ export interface Session {
   readonly version: number
 }
 
-export type RevocationKind = 'session' | 'user' | 'sessions' | 'identity' | 'token'
+export type RevocationKind = 'session' | 'user' | 'sessions' | 'identity' | 'token' | 'provider-session'
 
 /** Access tokens that are refused before they expire. */
 export interface Revocation {
   /**
    * All tokens of a session, or those of before a version of its row (`id.version`); all that a user was given until
    * `at`; those of a user's `sessions` that began until `at`; those of an `identity`, by its key; or one token, by its
-   * `jti`.
+   * `jti`. A `provider-session` meets logins that are under way in it.
    */
   readonly kind: RevocationKind
   readonly issuer: string

@@ -61,6 +61,14 @@ const ofRevocations: StoreChecks = {
     const { found: again } = await revocationsAfter(store, null)
     assert.deepEqual(again.filter(({ id }) => all.some(mine => mine.id === id)), all)
   },
+  'hands out entries of every kind': async store => {
+    const start = await lastCursor(store)
+    const kinds = ['session', 'user', 'sessions', 'identity', 'token', 'provider-session'] as const
+    const all = kinds.map(kind => ({ ...newRevocation(), kind }))
+    await store.revoke(all)
+    const { found } = await revocationsAfter(store, start)
+    assert.deepEqual(found.filter(({ id }) => all.some(mine => mine.id === id)), all)
+  },
   'hands out what has not expired, whatever lies before it': async store => {
     const expired = { ...newRevocation(), expiresAt: Date.now() - 1000 }
     const all = [newRevocation(), newRevocation()]

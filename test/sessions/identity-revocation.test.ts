@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mock } from 'node:test'
 import t from 'tap'
 import { errors } from '../../src/errors.js'
@@ -55,6 +56,25 @@ for (const kind of storeKinds) {
       for (const server of [one, other]) server.check(second.user)
       await t.rejects(refresh(one, first.refreshToken, welcome), sessionRevoked)
       await refresh(one, second.refreshToken, async () => ({ userId: 'u4' }))
+    })
+
+    await t.test('the clocks of the store and of its server differ: the provider may go by either', async t => {
+      for (const ahead of [30_000, -30_000]) {
+        const { store, close } = started.connect()
+        const sessions = sessionsOn({ ...store, now: async () => Date.now() + ahead })
+        await sessions.open()
+        t.teardown(async () => { await sessions.close(); await close() })
+        for (const clock of [Date.now, () => Date.now() + ahead]) {
+          const who = { ...google, subject: randomUUID(), claims: { sid: randomUUID() } }
+          const first = await loggedIn(sessions, who.subject, who)
+          const second = await loggedIn(sessions, who.subject, who)
+          await sessions.endProviderSession('google', who.claims.sid, clock() + 1)
+          for (const { user } of [first, second]) t.throws(() => sessions.check(user), tokenRevoked)
+          const third = await loggedIn(sessions, who.subject, who)
+          await sessions.endIdentity('google', who.subject, clock() + 1)
+          t.throws(() => sessions.check(third.user), tokenRevoked)
+        }
+      }
     })
 
     await t.test('a session at the provider: what began in it ends, and nothing else', async t => {

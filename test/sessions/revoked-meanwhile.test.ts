@@ -38,8 +38,11 @@ const steps: Record<string, (store: SessionStore, revoke: () => Promise<void>) =
 
 const revocations: Record<string, (sessions: Sessions) => Promise<void>> = {
   user: sessions => sessions.revokeUser('test:1'),
-  identity: ({ endIdentity }) => endIdentity(identity.provider, identity.subject)
+  identity: ({ endIdentity }) => endIdentity(identity.provider, identity.subject),
+  'session at the provider': ({ endProviderSession }) => endProviderSession(identity.provider, 'tab')
 }
+
+const inTab = { ...identity, claims: { sid: 'tab' } }
 
 for (const [step, broken] of Object.entries(steps)) {
   for (const [whose, revoke] of Object.entries(revocations)) {
@@ -55,10 +58,10 @@ for (const [step, broken] of Object.entries(steps)) {
         })
       })
       t.teardown(() => sessions.close())
-      await t.rejects(logIn(sessions), accessDenied)
+      await t.rejects(logIn(sessions, 'test:1', inTab), accessDenied)
       await sessions.flush()
       t.strictSame(await store.list(issuer, 'test:1', 10), [])
-      sessions.check(userOf(await logIn(sessions)))
+      sessions.check(userOf(await logIn(sessions, 'test:1', inTab)))
     })
   }
 }
@@ -89,6 +92,31 @@ for (const kind of storeKinds) {
       if (grant === null) return
       await t.rejects(refresh(other, grant.refreshToken, async () => ({ userId: 'test:2' })), sessionRevoked)
       t.throws(() => other.check(userOf(grant, 'test:2')), tokenRevoked)
+    })
+
+    await t.test('a login in a session at the provider that another server has ended is refused', async t => {
+      const [one, other] = await twoServers(t, started)
+      one.unfollow()
+      const mark = one.mark()
+      await other.endProviderSession(identity.provider, 'tab')
+      await t.rejects(one.begin(inTab, 'test:3', mark), accessDenied, 'though nobody has told its server')
+      const phone = await one.begin({ ...identity, claims: { sid: 'phone' } }, 'test:3', mark)
+      const later = await logIn(one, 'test:3', inTab)
+      for (const grant of [phone, later]) {
+        for (const server of [one, other]) server.check(userOf(grant, 'test:3'))
+        await refresh(other, grant.refreshToken, async () => ({ userId: 'test:3' }))
+      }
+    })
+
+    await t.test('a login that was in such a session before: its row ends with the others', async t => {
+      const [one, other] = await twoServers(t, started)
+      for (let round = 0; round < 10; round++) {
+        const sid = `tab ${round}`
+        const login = one.begin({ ...identity, claims: { sid } }, 'test:4', one.mark())
+        const [begun] = await Promise.allSettled([login, other.endProviderSession(identity.provider, sid)])
+        if (begun.status === 'rejected') t.match(begun.reason, accessDenied)
+        else await refusing(() => other.check(userOf(begun.value, 'test:4')))
+      }
     })
 
     await t.test('a refresh whose user is revoked during the lookup', async t => {

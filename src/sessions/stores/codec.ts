@@ -40,7 +40,7 @@ export function revocationOf (fields: Fields): Revocation | null {
 }
 
 const kinds: readonly unknown[] =
-  ['session', 'user', 'sessions', 'identity', 'token'] satisfies readonly RevocationKind[]
+  ['session', 'user', 'sessions', 'identity', 'token', 'provider-session'] satisfies readonly RevocationKind[]
 
 function isKind (value: unknown): value is RevocationKind {
   return kinds.includes(value)
