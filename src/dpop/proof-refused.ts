@@ -13,7 +13,7 @@ export class ProofRefused extends errors.DpopInvalidError {
   }
 }
 
-/** @param check that failed */
+/** @param check that failed, for the log: its first word, and what helps to mend it */
 export function refused (check: string): ProofRefused {
   return new ProofRefused(check)
 }

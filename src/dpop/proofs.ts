@@ -5,7 +5,7 @@ import { bytesOf, createProofKeys } from './proof-keys.js'
 import { createProofNonces, type ProofNonces } from './proof-nonces.js'
 import { ProofRefused, refused } from './proof-refused.js'
 import { createReplayMemory, proofName, type ReplayMemory } from './replay-memory.js'
-import { createTargetCheck } from './target-uri.js'
+import { createTargetCheck, withoutQuery } from './target-uri.js'
 
 /** A request, as its proof has to describe it. */
 export interface ProofTarget {
@@ -96,8 +96,11 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
   ): string {
     const { htm, htu, iat, jti, ath, nonce } = claimsIn(bytesOf(payload))
     if (htm !== method) throw refused('htm')
-    if (typeof htu !== 'string' || !isTarget(htu, originalUrl)) throw refused('htu')
-    if (typeof iat !== 'number' || !isInTime(iat)) throw refused('iat')
+    if (typeof htu !== 'string' || !isTarget(htu, originalUrl)) {
+      throw refused(`htu: not ${withoutQuery(originalUrl)} of ${issuer}`)
+    }
+    if (typeof iat !== 'number') throw refused('iat')
+    checkAge(Math.floor(Date.now() / 1000) - iat)
     if (typeof jti !== 'string' || jti === '' || jti.length > longestJti) throw refused('jti')
     if (binding !== null && ath !== binding.ath) throw refused('ath')
     if (asked !== null && !(typeof nonce === 'string' && asked.ageOf(nonce) !== null)) {
@@ -106,9 +109,9 @@ export function createProofs ({ options, issuer, material, replays }: ProofParts
     return jti
   }
 
-  function isInTime (iat: number): boolean {
-    const age = Math.floor(Date.now() / 1000) - iat
-    return age <= maxAge && age >= -tolerance
+  function checkAge (seconds: number): void {
+    const isInTime = seconds <= maxAge && seconds >= -tolerance
+    if (!isInTime) throw refused(`iat: ${seconds} s old`)
   }
 
   return { keyOf, check, nonces }

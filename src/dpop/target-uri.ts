@@ -25,7 +25,7 @@ function pathOf (target: string): string | null {
   return /^https?:/i.test(path) && URL.canParse(path) ? new URL(path).pathname : null
 }
 
-function withoutQuery (uri: string): string {
+export function withoutQuery (uri: string): string {
   const end = uri.search(/[?#]/)
   return end === -1 ? uri : uri.slice(0, end)
 }

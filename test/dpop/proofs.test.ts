@@ -274,14 +274,16 @@ t.test('below the path of the issuer, and at its origin', async t => {
   for (const htu of [`${issuer}/v1/token`, `${issuer}/token`]) {
     t.equal(server.keyOf(proofBy(key, { claims: { htu } }), post), key.jkt)
   }
-  throws(t, () => server.keyOf(proofBy(key, { claims: { htu: `${issuer}/v2/token` } }), post), { reason: 'htu' })
+  const elsewhere = proofBy(key, { claims: { htu: `${issuer}/v2/token` } })
+  const asked = { method: 'POST', originalUrl: '/token?code=secret' }
+  throws(t, () => server.keyOf(elsewhere, asked), { reason: `htu: not /token of ${issuer}/v1` }, 'for the log')
 })
 
 t.test('a proof is good for maxAge seconds, and for 5 s before its time', async t => {
   for (const [maxAge, server] of [[60, proofs()], [10, proofs({ mode: 'all', maxAge: 10 })]] as const) {
     for (const age of [0, maxAge, -5]) t.ok(server.keyOf(proofBy(key, { claims: { iat: now - age } }), post))
     for (const age of [maxAge + 1, -6]) {
-      throws(t, () => server.keyOf(proofBy(key, { claims: { iat: now - age } }), post), { reason: 'iat' })
+      throws(t, () => server.keyOf(proofBy(key, { claims: { iat: now - age } }), post), { reason: `iat: ${age} s old` })
     }
   }
 })
