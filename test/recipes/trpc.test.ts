@@ -42,7 +42,8 @@ t.test('each procedure says whom it is for', async t => {
 })
 
 t.test('of several procedures in one request, each is refused on its own', async t => {
-  const { as } = await start(t)
+  const { as, url } = await start(t)
+  t.equal((await fetch(`${url}/trpc/about,me?batch=1`)).status, 207)
   const reader = as({})
   const [me, added] = await Promise.allSettled([reader.me.query(), reader.about.query()])
   t.match([me, added], [{ value: { id: 'ada' } }, { value: { name: 'Todo' } }])
