@@ -167,10 +167,15 @@ function createServerAttestations (
   return createAttestations({ verifiers, bytes, askerOf: createVerifierAsker(options, deadlines, events) })
 }
 
-/** RFC 9449, 8.2: whoever proves something is told the newest nonce, so that the next proof need not come twice. */
+/**
+ * RFC 9449, 8.2: whoever proves something is told the newest nonce, so that the next proof need not come twice. An
+ * answer out of a cache would tell an old one.
+ */
 function offerNonces (app: FastifyInstance, nonces: ProofNonces): void {
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.headers.dpop !== undefined) reply.header('dpop-nonce', nonces.current())
+    if (request.headers.dpop !== undefined) {
+      reply.headers({ 'dpop-nonce': nonces.current(), 'cache-control': 'no-store' })
+    }
     done()
   })
 }

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
+import { ProofRefused } from '../dpop/proof-refused.js'
 import { codeOf, errors, isOurs, RequestMalformed } from '../errors.js'
 import type { GrantType } from '../identity.js'
 import { CodeInvalid, type CodeBinding } from '../login/authorization-codes.js'
@@ -130,7 +131,7 @@ function answer (error: FastifyError, request: FastifyRequest, reply: FastifyRep
 function statusOf (error: FastifyError): number {
   const status = error.statusCode ?? 503
   if (status < 400 || status >= 500) return 503
-  if (tokenErrors.has(codeOf(error))) return 401
+  if (tokenErrors.has(codeOf(error)) || isOfOtherKey(error)) return 401
   return isOurs(error) ? 400 : status
 }
 
@@ -138,11 +139,16 @@ function nameOf (error: FastifyError, status: number): string {
   if (error instanceof UnsupportedGrantType) return 'unsupported_grant_type'
   if (error instanceof UnknownClient) return 'invalid_client'
   // RFC 9449, 5 and 8.
-  if (error instanceof PossessionRefused) return error.word
+  if (error instanceof PossessionRefused || error instanceof ProofRefused) return error.word
   if (error instanceof CodeInvalid) return 'invalid_grant'
   if (grantErrors.has(codeOf(error))) return 'invalid_grant'
   if (tokenErrors.has(codeOf(error))) return 'invalid_token'
   return status === 503 || status === 429 ? 'temporarily_unavailable' : 'invalid_request'
+}
+
+/** RFC 9449, 7.1: an access token that an exchange carries, without the key that it is bound to. */
+function isOfOtherKey (error: FastifyError): boolean {
+  return error instanceof ProofRefused && error.word === 'invalid_token'
 }
 
 // Messages of others may quote the client, in characters that 5.2 does not allow.

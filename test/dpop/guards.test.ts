@@ -230,7 +230,10 @@ t.test('nonces at guards: asked for, told anew with each answer to a proof', asy
     { status: 401, code: 'AUTH_ERR_DPOP_INVALID', challenge: `DPoP error="use_dpop_nonce", ${algs}` }
   )
   const nonce = String(asked.headers['dpop-nonce'])
-  t.equal((await call(nonce)).statusCode, 200)
+  const good = await call(nonce)
+  t.equal(good.statusCode, 200)
+  // RFC 9449, 8.2: not to be told again by a cache.
+  for (const { headers } of [asked, good]) t.equal(headers['cache-control'], 'no-store')
   mock.timers.tick(150_000)
   const later = await call(nonce)
   t.equal(later.statusCode, 200, 'the one of before')

@@ -6,7 +6,7 @@ import {
   answerIn, authorizePath, codeOf, clients, openBrowser, redeem, redirectProvider
 } from '../routes/authorization-server.js'
 import { boundIn, dpopServer } from './dpop-server.js'
-import { proofBy, proofFor, prover, signer } from './prover.js'
+import { athOf, proofBy, proofFor, prover, signer } from './prover.js'
 
 const key = await prover()
 const thief = await prover()
@@ -271,4 +271,30 @@ t.test('a login that comes with a bound access token links to its account: one p
   t.equal(linked, undefined)
   t.equal(await link(key), 200)
   t.equal(linked, 'own:10158')
+})
+
+t.test('an exchange at /token that comes with a bound access token', async t => {
+  const { app, token } = await dpopServer(t, { dpop: { mode: 'all', nonce: 'always' } })
+  const nonce = String((await app.inject({ method: 'POST', url: '/nonce' })).headers['dpop-nonce'])
+  const parameters = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_issuer: 'own',
+    subject_token: 'good',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token'
+  }
+  const { access } = boundIn(await token(parameters, { dpop: proofBy(key, { claims: { nonce } }) }))
+  const by = (prover = key, claims: object = {}): object =>
+    ({ dpop: proofBy(prover, { claims: { ath: athOf(access), nonce, ...claims } }) })
+  const rows: Array<[name: string, proof: object, status: number, error: string | undefined]> = [
+    ['one proof for both', by(), 200, undefined],
+    ['none', {}, 400, 'invalid_dpop_proof'],
+    ['without the hash of the token', by(key, { ath: undefined }), 400, 'invalid_dpop_proof'],
+    ['without a nonce', by(key, { nonce: undefined }), 400, 'use_dpop_nonce'],
+    ['by another key', by(thief), 401, 'invalid_token']
+  ]
+  for (const [name, proof, status, error] of rows) {
+    const answer = await token(parameters, { authorization: `DPoP ${access}`, ...proof })
+    t.match([answer.statusCode, answer.json()], [status, error === undefined ? {} : { error }], name)
+    t.ok(answer.headers['dpop-nonce'], name)
+  }
 })
