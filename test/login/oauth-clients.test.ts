@@ -44,8 +44,15 @@ async function browse (start: URL): Promise<URL> {
 const insecure = { [oauth.allowInsecureRequests]: true }
 const client: oauth.Client = { client_id: 'cli' }
 
+/** Keys of a client: the one that its code is bound to, and the one that it redeems it with. */
+interface Keys { bound?: oauth.DPoPHandle, proven?: oauth.DPoPHandle }
+
 /** The whole of RFC 6749, 4.1 as oauth4webapi does it; tokens come from `tokenServer`, where that is another. */
-async function logIn (issuer: string, tokenServer = issuer): Promise<oauth.TokenEndpointResponse> {
+async function logIn (
+  issuer: string,
+  tokenServer = issuer,
+  { bound, proven }: Keys = {}
+): Promise<oauth.TokenEndpointResponse> {
   const server = await discover(issuer)
   const verifier = oauth.generateRandomCodeVerifier()
   const url = new URL(server.authorization_endpoint ?? '')
@@ -57,7 +64,8 @@ async function logIn (issuer: string, tokenServer = issuer): Promise<oauth.Token
     response_type: 'code',
     code_challenge: challenge,
     code_challenge_method: 'S256',
-    state
+    state,
+    ...(bound !== undefined && { dpop_jkt: await bound.calculateThumbprint() })
   })) url.searchParams.set(name, value)
   const parameters = oauth.validateAuthResponse(server, client, await browse(url), state)
   const answer = await oauth.authorizationCodeGrantRequest(
@@ -67,7 +75,7 @@ async function logIn (issuer: string, tokenServer = issuer): Promise<oauth.Token
     parameters,
     redirectUri,
     verifier,
-    insecure
+    { ...insecure, ...(proven !== undefined && { DPoP: proven }) }
   )
   return await oauth.processAuthorizationCodeResponse(server, client, answer)
 }
@@ -97,6 +105,19 @@ t.test('oauth4webapi logs in, refreshes and revokes, by the metadata alone', asy
   )
   t.match(await me(issuer, refreshed.access_token), { status: 401, body: { code: 'AUTH_ERR_TOKEN_REVOKED' } })
   t.equal(server.authorization_response_iss_parameter_supported, true)
+})
+
+t.test('oauth4webapi binds its code to the key of its proofs: dpop_jkt', async t => {
+  const issuer = await start(t, { dpop: 'all' })
+  const [own, other] = [
+    oauth.DPoP(client, await oauth.generateKeyPair('ES256')), oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
+  ]
+  for (const keys of [{ bound: own, proven: own }, { proven: own }]) {
+    t.equal((await logIn(issuer, issuer, keys)).token_type, 'dpop')
+  }
+  for (const keys of [{ bound: own, proven: other }, { bound: own }]) {
+    await t.rejects(logIn(issuer, issuer, keys), { name: 'ResponseBodyError', error: 'invalid_grant' })
+  }
 })
 
 t.test('RFC 9728: a client that knows only the API finds its authorization server', async t => {
