@@ -3,7 +3,8 @@ import { codeOf, errors, TokenExchangeError } from '../errors.js'
 import type { ApplicationVerifier, ProvenApplication } from '../identity.js'
 import { dictionary, headerName, labelled, refused, type Given } from '../options/values.js'
 import { isObject } from '../strict-json.js'
-import { createHeaderReader, type CredentialHeaders, type KeyKind, type Presented } from './credentials.js'
+import type { CredentialHeaders, KeyKind } from './credentials.js'
+import { createHeaderReader, type Presented } from './presented.js'
 import { createTextCache } from './token-cache.js'
 
 /** Verifiers of attestations, by label. */

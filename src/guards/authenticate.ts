@@ -2,9 +2,10 @@ import type { FastifyRequest } from 'fastify'
 import type { Proofs } from '../dpop/proofs.js'
 import type { User } from '../permissions/user.js'
 import { bearers, type CallerParts } from './bearers.js'
-import { createHeaderReader, type CredentialKinds, type Presented } from './credentials.js'
+import type { CredentialKinds } from './credentials.js'
 import type { Auth } from './decide.js'
 import { holders } from './holders.js'
+import { createHeaderReader, type Presented } from './presented.js'
 
 const nobody: Auth = Object.freeze({ level: 'everyone', user: null, application: null, master: null })
 

@@ -3,9 +3,10 @@ import { errors } from '../errors.js'
 import type { Sessions } from '../sessions/sessions.js'
 import type { User } from '../permissions/user.js'
 import type { Verifier, VerifiedToken } from '../tokens/verifier.js'
-import { BoundTokenUnproven, dpopTokenIn, type Presented, type TokenKind } from './credentials.js'
 import type { UserAuth } from './decide.js'
+import type { Presented } from './presented.js'
 import { createTokenCache } from './token-cache.js'
+import { BoundTokenUnproven, dpopTokenIn, type TokenKind } from './token-kinds.js'
 
 /** Those who call with an access token. */
 export interface Callers {

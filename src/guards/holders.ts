@@ -5,9 +5,10 @@ import type { Binding, Proofs } from '../dpop/proofs.js'
 import { errors } from '../errors.js'
 import type { User } from '../permissions/user.js'
 import { callerOf, requireNoBlank, unbound, type CallerParts, type Callers } from './bearers.js'
-import type { CarriedToken, Presented, TokenKind } from './credentials.js'
 import type { UserAuth } from './decide.js'
+import type { Presented } from './presented.js'
 import { createTokenCache } from './token-cache.js'
+import type { CarriedToken, TokenKind } from './token-kinds.js'
 
 /** A caller, and the key that has to be proven with each request; null where there is none. */
 interface Holder {

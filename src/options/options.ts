@@ -4,10 +4,11 @@ import { readDpop, type DpopMode, type DpopOptions, type ResolvedDpop } from '..
 import { readApplications, type ApplicationVerifiers } from '../guards/attestations.js'
 import { readCors, type CorsOptions } from '../guards/cors.js'
 import {
-  defaultHeaders, readHeaders, readKeyLists, readTokenFrom, type CredentialHeaders, type KeyList, type TokenFrom
+  defaultHeaders, readHeaders, readKeyLists, type CredentialHeaders, type KeyList
 } from '../guards/credentials.js'
 import { readDefaultLevel, type DefaultLevel } from '../guards/route-guards.js'
 import { defaultBytes, readTokenCache, type TokenCacheOptions } from '../guards/token-cache.js'
+import { readTokenFrom, type TokenFrom } from '../guards/token-kinds.js'
 import { grantTypes, type ApplicationVerifier, type IdentityProvider } from '../identity.js'
 import { readClients, type ClientOptions, type Clients } from '../login/clients.js'
 import type { ProviderEventListener } from '../login/provider-events.js'
