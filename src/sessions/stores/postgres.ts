@@ -1,46 +1,18 @@
 import { createHash } from 'node:crypto'
 import { codeOf, errors } from '../../errors.js'
-import { open, refused, type Reader } from '../../options/values.js'
-import { isObject } from '../../strict-json.js'
+import { open } from '../../options/values.js'
 import {
-  keptAfterExpiry,
-  listLimit,
-  revocationsKept,
-  spendUntil,
-  type ListedSession,
-  type Revocation,
-  type RevocationPage,
-  type Session,
-  type SessionStore,
-  type SpentKey
+  keptAfterExpiry, revocationsKept, spendUntil, type Revocation, type RevocationPage, type SessionStore, type SpentKey
 } from '../store.js'
-import {
-  decodeFields,
-  encodeRevocation,
-  integerOf,
-  listedOf,
-  recordOf,
-  revocationOf,
-  sessionOf,
-  type Fields
-} from './codec.js'
+import { encodeRevocation, integerOf, revocationOf, type Fields } from './codec.js'
+import { postgresPool, queryOf, type PostgresPool } from './postgres-client.js'
 import { postgresListener } from './postgres-listener.js'
-import { identityKeyInRow, prepareTables, remedyFor, tableName, tablesOf } from './postgres-schema.js'
+import { tableName, tablesOf } from './postgres-schema.js'
+import { postgresSessions } from './postgres-sessions.js'
 
 const uniqueViolation = '23505'
 /** Entries of the list of revocations that one call looks at. */
 const pageSize = 5000
-
-/** What is sent as a parameter. */
-export type PostgresValue = string | number | boolean | null | string[] | number[]
-
-/** What the store needs of a `pg` Pool, of PGlite, or of another client behind such a function. */
-export interface PostgresPool {
-  /** Answers the rows, or something that holds them. */
-  query (text: string, values?: PostgresValue[]): PromiseLike<{ readonly rows: unknown[] } | readonly unknown[]>
-  /** Where it is there, a connection is taken to listen for revocations. */
-  connect? (): Promise<unknown>
-}
 
 export interface PostgresStoreOptions {
   /**
@@ -51,13 +23,6 @@ export interface PostgresStoreOptions {
   /** `name` or `schema.name`; four more tables begin with the same name. @default 'token_exchange_sessions' */
   table?: string
 }
-
-const listed = `id, issuer, user_id AS "userId", secret_id AS "secretId", counter, arrived_at AS "arrivedAt",
-  created_at AS "createdAt", last_used_at AS "lastUsedAt", expires_at AS "expiresAt", ended, version,
-  identity_key AS "identityKey", provider_session AS "providerSession", data`
-
-// A server of an earlier version writes none.
-const ofIdentity = `(identity_key = $1 OR (identity_key IS NULL AND ${identityKeyInRow} = $1))`
 
 /**
  * Sessions in PostgreSQL 12 or later, through statements that each are one atomic step. Creates its tables if they are
@@ -74,67 +39,7 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
   const pool = given.read('pool', postgresPool)
   const table = given.read('table', tableName, 'token_exchange_sessions')
   const tables = tablesOf(table)
-  let ready: Promise<void> | undefined
-
-  async function query (text: string, values: PostgresValue[]): Promise<Fields[]> {
-    if (!values.flat().every(isStorable)) throw new errors.StoreUnavailableError('PostgreSQL cannot hold such a text')
-    ready ??= prepareTables(rowsOf, table).catch(error => { ready = undefined; throw error })
-    try {
-      await ready
-      return await rowsOf(text, values)
-    } catch (error) {
-      const reason = remedyFor(error, table)
-      if (reason === undefined) throw error
-      ready = undefined
-      throw new errors.StoreUnavailableError(reason)
-    }
-  }
-
-  async function rowsOf (text: string, values: PostgresValue[] = []): Promise<Fields[]> {
-    const answer = await pool.query(text, values)
-    return ('rows' in answer ? answer.rows : answer).map(recordOf)
-  }
-
-  async function create (session: Session): Promise<void> {
-    await query(
-      `INSERT INTO ${tables.sessions} (id, issuer, user_id, identity, secret_id, counter, arrived_at, created_at,
-        last_used_at, expires_at, ended, version, identity_key, provider_session, data)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-      valuesOf(session)
-    )
-  }
-
-  async function read (id: string): Promise<Session | null> {
-    if (!isStorable(id)) return null
-    const [row] = await query(`SELECT ${listed}, identity FROM ${tables.sessions} WHERE id = $1`, [id])
-    return row === undefined ? null : sessionOf(fieldsIn(row))
-  }
-
-  async function replace (session: Session): Promise<boolean> {
-    const rows = await query(
-      `UPDATE ${tables.sessions} SET user_id = $3, identity = $4, secret_id = $5, counter = $6, arrived_at = $7,
-        created_at = $8, last_used_at = $9, expires_at = $10, ended = $11, version = $12,
-        identity_key = $13, provider_session = $14, data = $15
-      WHERE id = $1 AND issuer = $2 AND version = $12::bigint - 1 RETURNING id`,
-      valuesOf(session)
-    )
-    return rows.length === 1
-  }
-
-  async function listWhere (
-    condition: string,
-    name: string,
-    issuer: string,
-    limit: number
-  ): Promise<ListedSession[]> {
-    if (!isStorable(issuer) || !isStorable(name)) return []
-    const rows = await query(
-      `SELECT ${listed} FROM ${tables.sessions} WHERE ${condition} AND issuer = $2 AND NOT ended
-      ORDER BY created_at LIMIT $3`,
-      [name, issuer, limit]
-    )
-    return rows.map(fieldsIn).map(listedOf).filter(session => session !== null)
-  }
+  const query = queryOf(pool, table)
 
   // One writer of the list at a time, until it has committed: a reader that saw a number has seen all smaller ones.
   async function end (ids: readonly string[], revocations: readonly Revocation[]): Promise<void> {
@@ -213,13 +118,7 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
   }
 
   return {
-    create,
-    read,
-    replace,
-    list: (issuer, userId, limit) => listWhere('user_id = $1', userId, issuer, limit),
-    listByIdentity: (issuer, identityKey, limit = listLimit) => listWhere(ofIdentity, identityKey, issuer, limit),
-    listByProviderSession: (issuer, providerSession, limit = listLimit) =>
-      listWhere('provider_session = $1', providerSession, issuer, limit),
+    ...postgresSessions(query, tables),
     end,
     revoke: async entries => await end([], entries),
     revocations,
@@ -232,36 +131,10 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
   }
 }
 
-const postgresPool: Reader<PostgresPool> = (value, path) => {
-  if (!isPool(value)) throw refused(path, 'must have query(text, values)')
-  return value
-}
-
-function isPool (value: unknown): value is PostgresPool {
-  return isObject(value) && typeof value.query === 'function'
-}
-
-// What has no column is in `data`.
-function valuesOf (session: Session): PostgresValue[] {
-  const { id, issuer, userId, identity, secretId, counter, arrivedAt, ...later } = session
-  const { createdAt, lastUsedAt, expiresAt, ended, version, identityKey, providerSession, ...others } = later
-  const row = [id, issuer, userId, identity, secretId, counter, arrivedAt, createdAt, lastUsedAt, expiresAt]
-  return [...row, ended, version, identityKey, providerSession, JSON.stringify(others)]
-}
-
-function fieldsIn ({ data, ...placed }: Fields): Fields {
-  return { ...decodeFields(data), ...placed }
-}
-
 function cursorOf (row: Fields | undefined): string | null {
   return row === undefined ? null : `${row.seq}.${row.at}`
 }
 
 function digest (key: string): string {
   return createHash('sha256').update(key.isWellFormed() ? key : JSON.stringify(key)).digest('base64url')
-}
-
-// It refuses NUL, and halves of surrogate pairs would all be written as one and the same character.
-function isStorable (value: PostgresValue): boolean {
-  return typeof value !== 'string' || (value.isWellFormed() && !value.includes('\0'))
 }
