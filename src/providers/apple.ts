@@ -5,9 +5,8 @@ import { list, open, refused, text } from '../options/values.js'
 import { appleEvents } from './apple-events.js'
 import { exchangeAppleCode, readPrivateKey, revokeAppleToken, secretOf, type AppleTeam } from './apple-codes.js'
 import { isOpenid, readRedirect, type RedirectClient, type RedirectOptions } from './code-flow.js'
-import {
-  defineProvider, endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions
-} from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions } from './definition.js'
 
 export interface AppleOptions extends IdTokenOptions {
   clientIds: readonly string[] // bundle ids and service ids together

@@ -4,7 +4,8 @@ import type { IdentityProvider, VerifiedIdentity, VerifyContext } from '../ident
 import { open, text } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { basicAuthorization, readRedirect, type RedirectOptions } from './code-flow.js'
-import { defineProvider, endpoints, withoutSlash } from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints, withoutSlash } from './definition.js'
 import { readGitHubEvents, type GitHubEvents } from './github-events.js'
 import { exactId, standardIdentity } from './openid-claims.js'
 

@@ -3,9 +3,8 @@ import { createKeySet } from '../http/key-set.js'
 import type { IdentityProvider } from '../identity.js'
 import { list, open, text } from '../options/values.js'
 import { readRedirect, type RedirectOptions } from './code-flow.js'
-import {
-  defineProvider, endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions
-} from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions } from './definition.js'
 import { googleEvents, riscKeys } from './google-events.js'
 
 export interface GoogleOptions extends IdTokenOptions {

@@ -1,5 +1,6 @@
 export { apple, type AppleOptions, type AppleProvider } from './apple.js'
-export { defineProvider, type IdTokenOptions, type ProviderDefinition } from './define.js'
+export { defineProvider } from './define.js'
+export type { IdTokenOptions, ProviderDefinition } from './definition.js'
 export { facebook, type FacebookOptions } from './facebook.js'
 export type { FacebookEvents } from './facebook-events.js'
 export { github, type GitHubOptions } from './github.js'

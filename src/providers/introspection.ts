@@ -4,7 +4,8 @@ import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
 import { endpointUrl, open, text } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { basicAuthorization } from './code-flow.js'
-import { defineProvider, endpoints } from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints } from './definition.js'
 import { exactId, standardIdentity } from './openid-claims.js'
 
 export interface IntrospectionOptions {

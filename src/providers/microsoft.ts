@@ -3,7 +3,8 @@ import { isId, type IdentityProvider } from '../identity.js'
 import { list, open, refused, text, type Reader } from '../options/values.js'
 import type { JsonObject } from '../strict-json.js'
 import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
-import { defineProvider, endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './definition.js'
 import { textOrNull, toBoolean, type StandardIdentity } from './openid-claims.js'
 
 export interface MicrosoftOptions extends IdTokenOptions {

@@ -5,9 +5,8 @@ import { isId, type IdentityProvider, type VerifyContext } from '../identity.js'
 import type { JsonObject } from '../strict-json.js'
 import { callback, endpointUrl, list, oneOf, open, text } from '../options/values.js'
 import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
-import {
-  defineProvider, endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions
-} from './define.js'
+import { defineProvider } from './define.js'
+import { endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions } from './definition.js'
 import { oidcEvents } from './oidc-events.js'
 
 export interface OidcOptions extends IdTokenOptions {

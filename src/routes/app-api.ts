@@ -192,7 +192,7 @@ function idOf (id: unknown, name: string): string {
 
 /** @throws errors.OptionInvalidError naming what is wrong */
 function readOwnIdentity (value: unknown, providers: Server['options']['providers']): Verified {
-  if (!isObject(value)) throw refused('identity', 'must be an object such as { provider: \'passkey\', subject: \'…\' }')
+  if (!isObject(value)) throw refused('identity', "must be an object such as { provider: 'passkey', subject }")
   const { provider } = value
   if (typeof provider !== 'string' || !/^[a-z0-9_-]{1,100}$/.test(provider)) {
     throw refused('identity.provider', 'must be a name of a-z, 0-9, _ and -')
