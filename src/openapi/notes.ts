@@ -14,8 +14,6 @@ export interface Note {
 /** A member of a route's schema that @fastify/swagger copies into the operation, and no `transform` knows. */
 export const noteName = 'x-fastify-token-exchange'
 
-const methods = ['get', 'head', 'post', 'put', 'patch', 'delete', 'options', 'trace'] as const
-
 type Members = Record<string, unknown>
 
 /** Completes each operation by its note, and takes that out. @param unseen of a path without one */
@@ -44,8 +42,8 @@ function * operationsIn ({ paths }: Document): Generator<{ path: string, operati
     const ofMethods: Members = isObject(item) ? item : {}
     // A HEAD may stand in the document by a copy of the route of its GET.
     const ofGet = isObject(ofMethods.get) ? ofMethods.get[noteName] : undefined
-    for (const method of methods) {
-      const operation = ofMethods[method]
+    // Whatever its name: Fastify knows methods that OpenAPI 3.0 does not, such as QUERY.
+    for (const [method, operation] of Object.entries(ofMethods)) {
       if (!isObject(operation) || found.has(operation)) continue
       found.add(operation)
       yield { path, operation, name: operation[noteName] ?? (method === 'head' ? ofGet : undefined) }

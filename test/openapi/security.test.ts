@@ -3,7 +3,7 @@ import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { tokenExchange, type Guard } from '../../src/index.js'
 import { applicationKey, buildServer, guardsOnly, masterKey, ownProvider, type Options } from '../server.js'
-import { documentedApp, documentOf, securityOf } from './documented.js'
+import { documentedApp, documentOf, securityOf, type Document } from './documented.js'
 
 type MakeGuards = (app: FastifyInstance) => Guard[]
 
@@ -115,6 +115,21 @@ t.test('HEAD is guarded as its GET', async t => {
   app.get('/named', { onRequest: app.requireUser(), schema: { operationId: 'named' } }, () => 'ok')
   const document = await documentOf(app)
   for (const path of ['/', '/named']) t.strictSame(securityOf(document, path, 'head'), ['bearer'], path)
+})
+
+t.test('so is a route of a method that OpenAPI 3.0 does not know', async t => {
+  const app = await documentedApp(t, {}, {}, app => { app.addHttpMethod('PROPFIND') })
+  for (const method of ['QUERY', 'PROPFIND']) {
+    app.route({ method, url: `/${method}`, onRequest: app.requireUser(), handler: () => 'ok' })
+  }
+  app.all('/all', { onRequest: app.requireUser() }, () => 'ok')
+  await app.ready()
+  // @fastify/swagger shows it nevertheless, so such a document is not valid.
+  const document: Document = JSON.parse(JSON.stringify(app.swagger()))
+  t.strictSame(securityOf(document, '/QUERY', 'query'), ['bearer'])
+  t.strictSame(securityOf(document, '/PROPFIND', 'propfind'), ['bearer'])
+  t.strictSame(securityOf(document, '/all', 'query'), ['bearer'])
+  t.notMatch(JSON.stringify(document.paths), 'x-fastify-token-exchange', 'nothing of ours is left there')
 })
 
 t.test('what a route or the document says of its own stands', async t => {
