@@ -21,6 +21,7 @@ const lookEvery = 50
 /**
  * Time is cut into spans. Whoever begins spends the names of this span and the next one, which cannot be taken back; so
  * what it leaves behind for the next one is a token, and a server that goes away holds the others up for two spans.
+ * Whoever takes a token spends the name of the next span too: its work may reach into that.
  *
  * @param span milliseconds: longer than any work takes
  */
@@ -46,7 +47,7 @@ export function createTurns (place: SharedPlace, span: number): Turns {
       return true
     } finally {
       // An outage here only holds the others up.
-      await place.keep(token, '', span).catch(() => {})
+      await place.keep(token, '', 2 * span).catch(() => {})
     }
   }
 
@@ -54,9 +55,14 @@ export function createTurns (place: SharedPlace, span: number): Turns {
     const first = Math.floor(place.now() / span)
     const [token, before] = [`${key} ${first}`, `${key} ${first - 1}`]
     const expiresAt = (first + 2) * span
-    if (await place.spend([{ key: token, expiresAt }, { key: `${key} ${first + 1}`, expiresAt }])) return token
+    const next = { key: `${key} ${first + 1}`, expiresAt }
+    if (await place.spend([{ key: token, expiresAt }, next])) return token
     for (const until = performance.now() + patience; performance.now() < until; await pause(lookEvery)) {
-      for (const left of [token, before]) if (await place.take(left) !== null) return left
+      for (const left of [token, before]) {
+        if (await place.take(left) === null) continue
+        await place.spend([next])
+        return token
+      }
     }
     return null
   }
