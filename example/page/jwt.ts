@@ -24,7 +24,7 @@ export const meanings: Readonly<Record<string, string>> = {
   client_id: 'the app, as the provider calls it',
   idp: 'who vouched',
   idp_sub: 'your id there',
-  level: 'what you may be asked for',
+  level: 'which levels of guards you pass',
   permissions: 'what you may do',
   sid: 'the session',
   jti: 'this token',

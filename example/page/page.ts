@@ -165,6 +165,7 @@ function show (): void {
   board.update()
   for (const id of ofUsers) enable(find(id), user !== null)
   if (user === null) feel('idle', 'Nobody is logged in')
+  else if (find('pulse').dataset.state === 'idle') feel('idle', `${user.userId} is logged in`)
   find('journey').dataset.reached = user !== null ? 'token' : held.grant !== null ? 'grant' : 'nothing'
 }
 

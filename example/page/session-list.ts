@@ -7,12 +7,13 @@ export function showSessions (answer: string): void {
   const { sessions = [] }: { sessions?: readonly Listed[] } = Object(JSON.parse(answer))
   find('session-list').replaceChildren(element('table', { class: 'sessions' },
     element('thead', {}, element('tr', {},
-      ...['Session', 'Begun', 'Last used', ''].map(title => element('th', { scope: 'col' }, title)))),
+      ...['Session', 'Begun', 'Last used'].map(title => element('th', { scope: 'col' }, title)))),
     element('tbody', {}, ...sessions.map(({ id, createdAt, lastUsedAt, current }) => element('tr', {},
-      element('td', {}, element('code', {}, `${id.slice(0, 8)}…`)),
+      element('td', { class: 'session' },
+        element('code', {}, `${id.slice(0, 8)}…`),
+        current ? element('span', { class: 'chip here' }, 'this tab') : null),
       element('td', {}, timeOf(createdAt)),
-      element('td', {}, timeOf(lastUsedAt)),
-      element('td', {}, current ? element('span', { class: 'chip here' }, 'this tab') : null))))))
+      element('td', {}, timeOf(lastUsedAt)))))))
 }
 
 function timeOf (value: string | number): string {

@@ -23,6 +23,8 @@ t.test('the page is accessible', { skip: chromiumMissing }, async t => {
         await press(page, 'Show my sessions')
         await page.getByText('this tab').waitFor()
         t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, 'no scrolling sideways')
+        const list = "document.querySelector('#session-list')"
+        t.equal(await page.evaluate(`${list}.scrollWidth - ${list}.clientWidth`), 0, 'no session is cut off')
         await page.screenshot({ path: join(screenshots, `page-${width}-${colorScheme}.png`), fullPage: true })
         await flip(page, 'Outage', true)
         await press(page, 'Try a login')
