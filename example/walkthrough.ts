@@ -10,10 +10,12 @@ export interface Walk {
   sessions: string
   /** What a known user is told who may not: the dialect of Azure says 401. */
   forbidden: 401 | 403
+  /** The address of a table, where there is one. */
+  table?: string
 }
 
 /** Commands for a shell, in order; each group with what it shows. */
-export async function walkthrough ({ settings, idp, sessions, forbidden }: Walk): Promise<string> {
+export async function walkthrough ({ settings, idp, sessions, forbidden, table }: Walk): Promise<string> {
   const { address: { url }, applicationKey, masterKey } = settings
   const tokenOf = ({ subjects, name }: Person) => idp.facebook.accessToken({ id: subjects.facebook, name })
   const user = `access_token=${tokenOf(people.grace)}`
@@ -64,6 +66,7 @@ export async function walkthrough ({ settings, idp, sessions, forbidden }: Walk)
       request(`${url}/api/auth`, bearer('$ACCESS')),
       refresh
     ),
+    ...(table === undefined ? [] : [tableGroup(url + table)]),
     group(
       'Log in with the tokens of other providers: 200 200 200 200 200 200',
       login('google', `id_token=${await idp.google.idToken()}`),
@@ -78,6 +81,16 @@ export async function walkthrough ({ settings, idp, sessions, forbidden }: Walk)
 
 function group (title: string, ...commands: string[]): string {
   return [`# ${title}`, ...commands].join('\n')
+}
+
+function tableGroup (url: string): string {
+  const row = `${header('Content-Type', 'application/json')} -d ${quoted('{"text":"buy milk"}')}`
+  return group(
+    'A table, by the headers of the SDKs; rows belong to who made them: 201 200 200',
+    request(url, zumoAuth('$TOKEN'), row),
+    request(url, zumoAuth('$TOKEN')),
+    request(url, zumoAuth('$ADMIN'))
+  )
 }
 
 /** Takes one member of the JSON that it reads. */
@@ -97,6 +110,10 @@ function header (name: string, value: string): string {
 /** In double quotes: the shell puts in the value of the variable. */
 function bearer (token: string): string {
   return `-H "Authorization: Bearer ${token}"`
+}
+
+function zumoAuth (token: string): string {
+  return `-H "X-ZUMO-AUTH: ${token}"`
 }
 
 /** A word of the shell (POSIX, 2.2.2). */

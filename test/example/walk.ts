@@ -12,8 +12,13 @@ const application = '200 Hello, application example'
 const user = '200 Hello, user facebook:10158000000000008'
 const invalid = '401 AUTH_ERR_TOKEN_INVALID'
 
+const table: [string, string[]] = [
+  'A table, by the headers of the SDKs; rows belong to who made them',
+  ['201 buy milk', '200 1 rows', '200 0 rows']
+]
+
 /** What the groups of printed lines show, by their title. @param forbidden what a known user is told who may not */
-const expectedWith = (forbidden: 401 | 403): ReadonlyArray<[string, string[]]> => [
+const expectedWith = (forbidden: 401 | 403, hasTable: boolean): ReadonlyArray<[string, string[]]> => [
   ['Log in with a Facebook token', ['200 facebook:10158000000000008 authenticated todo:read']],
   ['A token that Facebook gave to another app', ['401 AUTH_ERR_GRANT_REJECTED']],
   ['Without a credential', [everyone, missing, missing, missing]],
@@ -45,6 +50,7 @@ const expectedWith = (forbidden: 401 | 403): ReadonlyArray<[string, string[]]> =
   ],
   ['Where this user is logged in', ['200 3 sessions']],
   ['Log out; then both tokens are refused', ['204', '401 AUTH_ERR_TOKEN_REVOKED', '400 AUTH_ERR_SESSION_REVOKED']],
+  ...(hasTable ? [table] : []),
   [
     'Log in with the tokens of other providers',
     [
@@ -65,7 +71,7 @@ export async function walk (
   t: Test,
   { in: place, env = {}, program: script = 'start', forbidden = 403 }: Walk
 ): Promise<void> {
-  const expected = expectedWith(forbidden)
+  const expected = expectedWith(forbidden, script === 'example:azure')
   const program = run(`${scripts[script]} --curl`, { PORT: '0', ...env })
   t.teardown(() => program.kill())
   await program.until(/^curl .*\/login\/introspection .*\n/m)
@@ -97,9 +103,11 @@ function brief (printed: string): string {
   if (printed === '') return ''
   const status = printed.slice(-3)
   if (printed === status) return status
-  const { message, code, errorCode = code, user, sessions } = JSON.parse(printed.slice(0, -4))
+  const answer = JSON.parse(printed.slice(0, -4))
+  if (Array.isArray(answer)) return `${status} ${answer.length} rows`
+  const { message, text = message, code, errorCode = code, user, sessions } = answer
   if (sessions !== undefined) return `${status} ${sessions.length} sessions`
   return user === undefined
-    ? `${status} ${errorCode ?? message}`
+    ? `${status} ${errorCode ?? text}`
     : `${status} ${user.userId} ${user.level} ${user.permissions}`
 }
