@@ -4,9 +4,8 @@ import { codeOf, errors, type Check } from '../errors.js'
 import { readStamp, writeStamp, type KeyMaterial } from '../key-material.js'
 import { isObject } from '../strict-json.js'
 import type { AskedCode } from './authorization-request.js'
-import type { Vouched } from './login.js'
 import type { Seals } from './seals.js'
-import { readIdentity } from './verified-identity.js'
+import { readIdentity, type Vouched } from './verified-identity.js'
 
 /** Seconds. RFC 6749, 4.1.2: at most ten minutes. */
 const lifetime = 60

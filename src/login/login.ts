@@ -10,17 +10,15 @@ import { authenticationOf } from '../tokens/authentication.js'
 import type { User } from '../permissions/user.js'
 import type { Issuer, TokenAnswer } from '../tokens/issuer.js'
 import type { Redemption } from './authorization-codes.js'
-import type { Caller, ExchangeProvider, RedirectProvider } from './ask-provider.js'
+import type { ExchangeProvider, RedirectProvider } from './ask-provider.js'
+import type { Caller } from './inquiry.js'
 import type { LoggedIn, LoginEvents } from './login-events.js'
 import type { Possession } from './possession.js'
 import type { SingleUse } from './single-use.js'
-import type { Verified } from './verified-identity.js'
+import type { Verified, Vouched } from './verified-identity.js'
 
 /** A user whom the provider has vouched for and the lookup has let in; nothing is issued yet. */
 export interface Proven { identity: Identity, granted: GrantedPermissions }
-
-/** What a provider has vouched for, and when the login began, as the sessions mark it. */
-export interface Vouched extends Verified { mark: number }
 
 /** Somebody proven, and when the login began. */
 export interface ProvenLogin extends Proven { mark: number }

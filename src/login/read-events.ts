@@ -5,7 +5,7 @@ import {
   type IdentityProvider, type ProviderEvent
 } from '../identity.js'
 import { isObject, type JsonObject } from '../strict-json.js'
-import type { Caller, Inquiry } from './ask-provider.js'
+import type { Caller, Inquiry } from './inquiry.js'
 
 /**
  * Verifies what was posted.

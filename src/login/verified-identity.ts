@@ -5,6 +5,9 @@ import { isObject } from '../strict-json.js'
 /** An identity, and what its provider's code exchange brought beside it. */
 export interface Verified { identity: Identity, providerTokens: ProviderTokens | null }
 
+/** What a provider has vouched for, and when the login began, as the sessions mark it. */
+export interface Vouched extends Verified { mark: number }
+
 /** What is wrong with an identity: by its member, the error to throw. */
 type Unreadable = (member: string) => Error
 

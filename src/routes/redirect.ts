@@ -5,9 +5,10 @@ import { errors, isOurs } from '../errors.js'
 import type { AuthorizationHints } from '../identity.js'
 import type { RedirectProvider } from '../login/ask-provider.js'
 import type { FlowCookies } from '../login/flow-cookies.js'
-import type { Exchange, Vouched } from '../login/login.js'
+import type { Exchange } from '../login/login.js'
 import { createRedirectFlows } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
+import type { Vouched } from '../login/verified-identity.js'
 import type { Server } from '../server.js'
 
 /** Where one kind of login by redirect lands. The way there is the same for all. */
