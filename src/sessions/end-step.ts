@@ -2,12 +2,15 @@ import type { FastifyRequest } from 'fastify'
 import type { EndCause, Events } from '../events.js'
 import type { EndsBehind } from './ends-behind.js'
 import { skew } from './marks.js'
-import type { Revocations } from './revocations.js'
+import type { RevocableUser, Revocations } from './revocations.js'
 import type { ListedSession, Revocation } from './store.js'
 import type { Ask, StoreClock } from './store-calls.js'
 
 /** Why something ends, and at whose request. */
 export interface Occasion { readonly cause: EndCause, readonly request?: FastifyRequest | null }
+
+/** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
+export type RevocableToken = Omit<RevocableUser, 'issuedAt' | 'provider' | 'subject'> & { readonly expiresAt: number }
 
 /** What every end is made of. */
 export interface EndStep {

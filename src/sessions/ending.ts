@@ -1,13 +1,9 @@
 import type { Events } from '../events.js'
-import { createEndStep, type Occasion } from './end-step.js'
+import { createEndStep, type Occasion, type RevocableToken } from './end-step.js'
 import { createEndsBehind } from './ends-behind.js'
-import { createOwnerEndings } from './owner-endings.js'
-import type { RevocableUser, Revocations } from './revocations.js'
+import { createOwnerEndings, type OwnerEndingsParts } from './owner-endings.js'
 import type { ListedSession, Session } from './store.js'
-import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
-
-/** The access token of who asks for an end, or which is itself to end. `expiresAt` in seconds, its `exp`. */
-export type RevocableToken = Omit<RevocableUser, 'issuedAt' | 'provider' | 'subject'> & { readonly expiresAt: number }
+import type { Ask } from './store-calls.js'
 
 /**
  * The ways in which sessions end before their time. Refused at once here, within a second on other servers.
@@ -44,15 +40,7 @@ export interface Ending {
   close (): void
 }
 
-export interface EndingParts {
-  readonly issuer: string
-  /** Seconds that an access token can live, tolerance included. */
-  readonly tokenLifetime: number
-  /** Sessions that a user may have. */
-  readonly perUser: number
-  readonly calls: StoreCalls
-  readonly clock: Pick<StoreClock, 'now'>
-  readonly revocations: Revocations
+export interface EndingParts extends OwnerEndingsParts {
   readonly events: Events
 }
 

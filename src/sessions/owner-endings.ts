@@ -1,9 +1,9 @@
-import type { EndingParts, RevocableToken } from './ending.js'
-import type { EndStep, Occasion } from './end-step.js'
+import type { EndStep, Occasion, RevocableToken } from './end-step.js'
 import { chunk, chunksOf, idsOf, listOf, type EndsBehind, type Owner } from './ends-behind.js'
 import { beganAt } from './refresh-token.js'
+import type { Revocations } from './revocations.js'
 import type { ListedSession, Revocation } from './store.js'
-import type { Ask } from './store-calls.js'
+import type { Ask, StoreCalls, StoreClock } from './store-calls.js'
 
 /** Ends of many sessions: of a user, of an identity, of a session at the provider. */
 export interface OwnerEndings {
@@ -18,6 +18,17 @@ export interface OwnerEndings {
   surplus (ask: Ask, userId: string): Promise<void>
 }
 
+export interface OwnerEndingsParts {
+  readonly issuer: string
+  /** Seconds that an access token can live, tolerance included. */
+  readonly tokenLifetime: number
+  /** Sessions that a user may have. */
+  readonly perUser: number
+  readonly calls: StoreCalls
+  readonly clock: Pick<StoreClock, 'now'>
+  readonly revocations: Revocations
+}
+
 /** By the entry of an owner, and by the sessions that the store knows. Milliseconds. */
 interface Bounds { readonly at: number, readonly before: number, readonly on: Occasion }
 
@@ -25,7 +36,7 @@ interface Bounds { readonly at: number, readonly before: number, readonly on: Oc
 const page = 100
 
 export function createOwnerEndings (
-  { issuer, tokenLifetime, perUser, calls, clock, revocations }: EndingParts,
+  { issuer, tokenLifetime, perUser, calls, clock, revocations }: OwnerEndingsParts,
   { entry, tokenEntry, end, tell }: EndStep,
   behind: EndsBehind
 ): OwnerEndings {
