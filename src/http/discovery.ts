@@ -1,6 +1,6 @@
 import { enteringByItself, type Asking } from '../deadline.js'
 import { errors } from '../errors.js'
-import { isSecure } from '../options/values.js'
+import { isSecure, withoutSlash } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { after, CachedDocument } from './cached-document.js'
 import { createKeySet, type KeySet } from './key-set.js'
@@ -77,10 +77,6 @@ function differenceOf (found: unknown, issuers: readonly string[]): string {
   return typeof found === 'string' && issuers.some(issuer => withoutSlash(found) === withoutSlash(issuer))
     ? 'configuration: the issuer of the discovery document differs by the slash at its end'
     : 'the discovery document is of another issuer'
-}
-
-function withoutSlash (url: string): string {
-  return url.endsWith('/') ? url.slice(0, -1) : url
 }
 
 /** Whether an address in a pinned document may be called: any https host; http only where that came by http. */

@@ -179,6 +179,13 @@ export const endpointUrl: Reader<string> = (value, path) => {
   return String(value)
 }
 
+/** An address to which paths are appended. OpenID Connect Discovery, 4: "any terminating / MUST be removed". */
+export function withoutSlash (url: string): string {
+  let end = url.length
+  while (url[end - 1] === '/') end -= 1
+  return url.slice(0, end)
+}
+
 function parsed (value: unknown, path: string): URL {
   if (typeof value !== 'string' || !URL.canParse(value)) throw refused(path, 'must be an absolute URL')
   const url = new URL(value)

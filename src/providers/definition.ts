@@ -138,8 +138,3 @@ export function switchOf<Value> (on: Value): Reader<Value> {
     return on
   }
 }
-
-/** A configured base of addresses, to which paths are appended. */
-export function withoutSlash (url: string): string {
-  return url.endsWith('/') ? withoutSlash(url.slice(0, -1)) : url
-}

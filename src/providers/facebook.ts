@@ -1,8 +1,8 @@
 import type { IdentityProvider } from '../identity.js'
-import { open, text } from '../options/values.js'
+import { open, text, withoutSlash } from '../options/values.js'
 import { readRedirect, type RedirectOptions } from './code-flow.js'
 import { defineProvider } from './define.js'
-import { endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './definition.js'
+import { endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './definition.js'
 import { readFacebookEvents, type FacebookEvents } from './facebook-events.js'
 import { readGraphError, verifyClassicToken } from './facebook-graph.js'
 

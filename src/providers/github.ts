@@ -1,11 +1,11 @@
 import { errors, rejected } from '../errors.js'
 import { requestJson } from '../http/client.js'
 import type { IdentityProvider, VerifiedIdentity, VerifyContext } from '../identity.js'
-import { open, text } from '../options/values.js'
+import { open, text, withoutSlash } from '../options/values.js'
 import { isObject, type JsonObject } from '../strict-json.js'
 import { basicAuthorization, readRedirect, type RedirectOptions } from './code-flow.js'
 import { defineProvider } from './define.js'
-import { endpoints, withoutSlash } from './definition.js'
+import { endpoints } from './definition.js'
 import { readGitHubEvents, type GitHubEvents } from './github-events.js'
 import { exactId, standardIdentity } from './openid-claims.js'
 

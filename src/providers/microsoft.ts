@@ -1,10 +1,10 @@
 import { rejected } from '../errors.js'
 import { isId, type IdentityProvider } from '../identity.js'
-import { list, open, refused, text, type Reader } from '../options/values.js'
+import { list, open, refused, text, withoutSlash, type Reader } from '../options/values.js'
 import type { JsonObject } from '../strict-json.js'
 import { readRedirect, type AuthorizationServer, type RedirectOptions } from './code-flow.js'
 import { defineProvider } from './define.js'
-import { endpoints, idTokenOptions, readPolicies, withoutSlash, type IdTokenOptions } from './definition.js'
+import { endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './definition.js'
 import { textOrNull, toBoolean, type StandardIdentity } from './openid-claims.js'
 
 export interface MicrosoftOptions extends IdTokenOptions {
