@@ -3,6 +3,7 @@ import { codeOf, errors } from '../errors.js'
 import { userOf } from '../guards/guards.js'
 import { browserRoute, queryOf, sendPage } from '../routes/redirect.js'
 import { endCurrent } from '../routes/sessions.js'
+import { pathOfIssuer } from '../routes/well-known.js'
 import type { Server } from '../server.js'
 import type { User } from '../permissions/user.js'
 import { emptyPage } from './completion-page.js'
@@ -16,7 +17,7 @@ export function accountRoutes (scope: FastifyInstance, server: Server, destinati
   scope.get('/.auth/refresh', options, request => refresh(server, request))
 
   const route = browserRoute(scope, config)
-  const donePath = `${new URL(issuer).pathname.replace(/\/$/, '')}${scope.prefix}/.auth/logout/done`
+  const donePath = `${pathOfIssuer(issuer)}${scope.prefix}/.auth/logout/done`
   scope.get('/.auth/logout', route, async (request, reply) => {
     const uri = readRedirectUri(queryOf(request), logoutNames, destinations) ?? donePath
     await logOut(server, request)

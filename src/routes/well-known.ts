@@ -32,15 +32,16 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
 
 /** The address of what RFC 9728 calls protected resource metadata. @param scopePrefix of the plugin's scope */
 export function resourceMetadataOf (issuer: string, scopePrefix: string): string {
-  return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOf(issuer)}`
+  return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOfIssuer(issuer)}`
 }
 
 /** RFC 8414, 3.1: the path of the issuer comes after that of the document. As a router's pattern. */
 export function wellKnownPath (issuer: string): string {
-  return pathOf(issuer).replaceAll(':', '::')
+  return pathOfIssuer(issuer).replaceAll(':', '::')
 }
 
-function pathOf (issuer: string): string {
+/** Without the slash at its end: empty for an issuer at the root. */
+export function pathOfIssuer (issuer: string): string {
   return new URL(issuer).pathname.replace(/\/$/, '')
 }
 
