@@ -49,7 +49,7 @@ export function refused (path: string, why: string): Error {
 }
 
 /** What a name was meant to be, where one that is known is a slip of two letters away. */
-export function hint (name: string, known: readonly string[]): string {
+function hint (name: string, known: readonly string[]): string {
   const meant = known.find(one => distance(one.toLowerCase(), name.toLowerCase()) <= 2)
   return meant === undefined ? '' : `: did you mean ${meant}?`
 }

@@ -106,7 +106,7 @@ const tokenErrors: ReadonlySet<string | undefined> = new Set([
 class UnknownClient extends RequestMalformed {}
 
 /** A grant type that this server does not know, or not without sessions. */
-export class UnsupportedGrantType extends RequestMalformed {}
+class UnsupportedGrantType extends RequestMalformed {}
 
 /**
  * The errors of a scope as RFC 6749, 5.2 writes them. The application's error handler does not see them: clients of

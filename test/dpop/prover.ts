@@ -34,7 +34,7 @@ export interface ProofChanges {
   readonly sign?: (input: string) => Buffer
 }
 
-export const tokenUri = `${issuer}/token`
+const tokenUri = `${issuer}/token`
 
 /** A proof that is good as it stands for `POST /token`. */
 export function proofBy (key: Prover, { header, claims, sign = signer(key) }: ProofChanges = {}): string {
