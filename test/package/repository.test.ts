@@ -24,6 +24,15 @@ t.test('every script that the workflows and the papers name is there', async t =
   }
 })
 
+t.test('CONTRIBUTING.md has every room, and every benchmark', async t => {
+  const text = fileOf('CONTRIBUTING.md')
+  const rooms = readdirSync(join(root, 'src'), { withFileTypes: true }).filter(entry => entry.isDirectory())
+  for (const { name } of rooms) t.ok(text.includes(`\`${name}/\``), name)
+  for (const name of Object.keys(scripts).filter(script => script.startsWith('bench:'))) {
+    t.ok(text.includes(`npm run ${name}`), name)
+  }
+})
+
 t.test('each supported Node meets the first and the newest Fastify 5', async t => {
   t.same(ci.jobs.test.strategy.matrix, { node: [20, 22, 24], fastify: ['5.0.0', '5'] })
   t.match(engines.node, /^>=20\./)
