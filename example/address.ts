@@ -25,7 +25,7 @@ export async function addressOf (host: string, port: string): Promise<Address> {
   let free = Number(port)
   // `localhost` is two addresses, and Fastify listens on both.
   for (const { address } of known) free = await tryListening(address, free)
-  return { host, port: free, url: `http://${nameOf(host)}:${free}` }
+  return { host, port: free, url: urlOf(host, free) }
 }
 
 function tryListening (address: string, port: number): Promise<number> {
@@ -45,6 +45,11 @@ function remedyOf (code: string | undefined, address: string, port: number): str
   }
   if (code === 'EACCES') return `Port ${port} is not for everybody on this machine: take another with PORT=3000.`
   return `HOST is ${address}, where this machine cannot listen (${code}): leave it out for 127.0.0.1.`
+}
+
+/** In normal form, without the port of http itself: it is the issuer. */
+export function urlOf (host: string, port: number): string {
+  return new URL(`http://${nameOf(host)}:${port}`).origin
 }
 
 /** A host as it stands in a URL. Redirect URIs name the loopback by its address (RFC 8252, 7.3), and so does this. */

@@ -7,7 +7,7 @@ import { apple, facebook, github, google, introspection, microsoft, oidc } from 
 import { startIdentityServer, type IdentityServer } from 'fastify-token-exchange/testing'
 import { openDatabase, permissionsOf, type Database } from './database.js'
 import { openSessionStore } from './session-store.js'
-import type { Settings } from './settings.js'
+import { giveUp, type Settings } from './settings.js'
 
 export interface Application {
   readonly app: FastifyInstance
@@ -22,7 +22,7 @@ export async function createApplication (
   settings: Settings,
   more: Partial<TokenExchangeOptions>
 ): Promise<Application> {
-  const database = await openDatabase(settings.databaseUrl, settings.pgliteDirectory)
+  const database = await openDatabase(settings.databaseUrl, settings.pgliteDirectory).catch(giveUp)
   const sessions = openSessionStore(settings.redisUrl, settings.databaseUrl === undefined ? undefined : database)
   // Stands in for the providers' own servers. In production: `facebook({ appId, appSecret })` and so on.
   const idp = await startIdentityServer()

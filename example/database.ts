@@ -48,9 +48,14 @@ const selectPermissions = `
     ARRAY(SELECT permission FROM user_permissions WHERE user_id = users.id ORDER BY permission) AS permissions
   FROM users WHERE provider = $1 AND subject = $2 AND NOT blocked`
 
-/** Opens PostgreSQL where there is a URL, else PGlite in a directory or, without one, in memory. */
+/**
+ * Opens PostgreSQL where there is a URL, else PGlite in a directory or, without one, in memory.
+ *
+ * @throws Error in one sentence, which names the remedy, where PostgreSQL does not answer
+ */
 export async function openDatabase (url: string | undefined, directory: string | undefined): Promise<Database> {
   const database: Database = url === undefined ? new PGlite(directory) : connect(url)
+  if (url !== undefined) await database.query('SELECT 1').catch(failUnreachable)
   for (const statement of schema) await database.query(statement)
   for (const { name, seed, subjects } of Object.values(people)) {
     if (seed === null) continue
@@ -59,6 +64,10 @@ export async function openDatabase (url: string | undefined, directory: string |
     }
   }
   return database
+}
+
+function failUnreachable ({ code, message }: NodeJS.ErrnoException): never {
+  throw new Error(`DATABASE_URL names a PostgreSQL that says ${code ?? message}: start it, or leave it out for PGlite.`)
 }
 
 function connect (connectionString: string): Database {

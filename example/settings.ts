@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { addressOf, type Address } from './address.js'
+import { addressOf, urlOf, type Address } from './address.js'
 
 /** What the programs of the example read from the environment. */
 export interface Settings {
@@ -26,10 +26,7 @@ export async function readSettings ({
   DATABASE_URL, PGLITE_DIRECTORY, REDIS_URL,
   SIGNING_SECRET = random(), APPLICATION_KEY = random(), MASTER_KEY = random()
 }: NodeJS.ProcessEnv): Promise<Settings> {
-  const address = await addressOf(HOST, PORT).catch((error: Error) => {
-    console.error(error.message)
-    process.exit(1)
-  })
+  const address = await addressOf(HOST, PORT).catch(giveUp)
   return {
     address,
     issuer: ISSUER ?? issuerAt(address),
@@ -44,10 +41,16 @@ export async function readSettings ({
   }
 }
 
+/** Says in one sentence why the program cannot start. */
+export function giveUp ({ message }: Error): never {
+  console.error(message)
+  process.exit(1)
+}
+
 /** Plain http is for this machine only: in a private network the issuer stays the loopback. */
 function issuerAt ({ url, port }: Address): string {
   const { hostname } = new URL(url)
-  return hostname === '[::1]' || hostname === '127.0.0.1' ? url : `http://127.0.0.1:${port}`
+  return hostname === '[::1]' || hostname === '127.0.0.1' ? url : urlOf('127.0.0.1', port)
 }
 
 function random (): string {

@@ -8,6 +8,7 @@ import { facebook } from 'fastify-token-exchange/providers'
 import { startIdentityServer } from 'fastify-token-exchange/testing'
 import { openDatabase } from './database.js'
 import { openSessionStore, type SessionStorage } from './session-store.js'
+import { giveUp } from './settings.js'
 
 const { REDIS_URL, DATABASE_URL, SIGNING_SECRET = randomBytes(32).toString('hex') } = process.env
 
@@ -51,7 +52,7 @@ if (!answer.startsWith('401')) process.exitCode = 1
 /** A connection of its own for each server, as servers on two machines have. */
 async function connect (): Promise<SessionStorage> {
   if (REDIS_URL !== undefined || DATABASE_URL === undefined) return openSessionStore(REDIS_URL, undefined)
-  const database = await openDatabase(DATABASE_URL, undefined)
+  const database = await openDatabase(DATABASE_URL, undefined).catch(giveUp)
   return { ...openSessionStore(undefined, database), close: () => database.close() }
 }
 

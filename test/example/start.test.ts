@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { urlOf } from '../../example/address.js'
 import { run } from './program.js'
 
 const { scripts } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
@@ -26,7 +27,8 @@ t.test('npm start prints one address, which answers as the documentation says, a
 
 for (const [name, value, sentence] of [
   ['PORT', 'http', /^PORT is "http": .*\n$/],
-  ['HOST', 'nowhere.invalid', /^HOST is "nowhere.invalid", .*\n$/]
+  ['HOST', 'nowhere.invalid', /^HOST is "nowhere.invalid", .*\n$/],
+  ['DATABASE_URL', 'postgres://127.0.0.1:1/x', /^DATABASE_URL names .* ECONNREFUSED: .* leave it out .*\n$/]
 ] as const) {
   t.test(`${name}=${value} is refused in one sentence`, async t => {
     const program = run(scripts.start, { PORT: '0', [name]: value })
@@ -35,6 +37,12 @@ for (const [name, value, sentence] of [
     t.match(program.output(), sentence)
   })
 }
+
+t.test('an issuer at the port of http itself is in normal form', async t => {
+  t.equal(urlOf('127.0.0.1', 80), 'http://127.0.0.1')
+  t.equal(urlOf('::1', 8080), 'http://[::1]:8080')
+  t.equal(urlOf('localhost', 3000), 'http://127.0.0.1:3000')
+})
 
 async function answerOf (url: string): Promise<{ status: number, body: unknown }> {
   const answer = await fetch(url)
