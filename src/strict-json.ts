@@ -19,8 +19,8 @@ const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g
  * Parses a JSON text, strictly: a repeated member name (RFC 8259, 4: behaviour "unpredictable") and nesting deeper
  * than `deepest` are errors. User ids larger than 2^53 stay exact in `exact`, as strings of digits.
  *
- * Nearly every text is shallow, of one name each and short of digits. Counting shows it, and is far cheaper than
- * reading the text a second time; one that only looks suspicious is read again for nothing.
+ * Nearly every text is shallow, repeats no name and has no long number. Counting shows that, and is far cheaper than to
+ * read every text twice. A text that only looks suspicious is read twice, and passes.
  *
  * @throws SyntaxError
  */

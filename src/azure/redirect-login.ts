@@ -79,7 +79,7 @@ function landingOf ({ exchange, codes, destinations, doneUrl }: LandingParts): L
 /** The second half of the PKCE variant. */
 async function redeemCode (exchange: Exchange, codes: OneTimeCodes, request: FastifyRequest<Named>): Promise<object> {
   const provider = nameIn(request)
-  // Unknown names are refused as such, before a code of another provider is.
+  // An unknown name is refused as unknown, before the code is as another provider's.
   exchange.provider(provider)
   const query = queryOf(request)
   const [code, verifier] = [once(query, 'authorization_code'), once(query, 'code_verifier')]

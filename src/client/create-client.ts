@@ -121,7 +121,7 @@ export function createClient (options: ClientOptions): Client {
   }
 
   const ready = kept.current().then(() => {})
-  // Whoever waits for it hears of it.
+  // A failure is for those who await `ready`: without them it must not end the process.
   ready.catch(() => {})
 
   return {

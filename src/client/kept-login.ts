@@ -52,7 +52,7 @@ export function keepLogin (name: string, storage: ClientStorage, isShared: boole
     const user = login?.user ?? null
     const isChanged = JSON.stringify(known?.user ?? null) !== JSON.stringify(user)
     known = login
-    // What a listener throws is no affair of whoever logs in.
+    // In a task of its own: what a listener throws does not make the login fail.
     if (isChanged) for (const tell of listeners) queueMicrotask(() => tell(user))
     return login
   }

@@ -23,10 +23,10 @@ export function after<Found, Next> (
 const noFailures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadline' }
 
 /**
- * One document of a provider, kept in memory: fetched anew behind whoever finds it older than 10 minutes, and of use
- * for 24 hours while the provider is down. One fetch at a time, which no caller's deadline ends, but the close of the
- * last server that wants it does; failures are backed off by 1, 2, 4 … 30 s; who misses something in it causes one
- * fetch in 30 s.
+ * One document of a provider, kept in memory. A caller that finds it older than 10 minutes uses it, and one fetch runs
+ * behind; while the provider is down it is used for 24 hours. There is one fetch at a time. It ends with the last
+ * server that wants it, not at a caller's deadline. After failures the next fetch waits for 1, 2, 4 … 30 s; a caller that
+ * misses something in the document causes one fetch in 30 s.
  */
 export class CachedDocument<T> {
   readonly #url: string

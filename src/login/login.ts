@@ -134,8 +134,9 @@ export function createExchange (parts: ExchangeParts): Exchange {
     return { identity, granted: await asked.catch(thrown => { throw events.about(identity, thrown) }), mark }
   }
 
-  // The session before the nonce is spent, because an outage spends nothing. One that nobody was given ends at once;
-  // if its store has gone nobody waits for that, and it may stay behind, unused, until it expires.
+  // The session is made before the nonce is spent: an outage of the store then spends nothing. Where the nonce is
+  // refused the session ends at once. Where the store is down nobody waits for that: it may stay, unused, until it
+  // expires.
   async function begin (
     proven: ProvenLogin,
     log: FastifyBaseLogger,

@@ -25,7 +25,7 @@ export interface RefreshParts {
 export function createRefresh ({ events, sessions, possession, ...tools }: RefreshParts): Refresh {
   const underWay = new Map<string, number>()
 
-  // Whoever comes while another one with the same token is at it, has not lost an answer.
+  // A second request with the token of one that is under way comes too early to have lost an answer.
   async function alone<T> (refreshToken: string, work: (isAlone: boolean) => Promise<T>): Promise<T> {
     const others = underWay.get(refreshToken) ?? 0
     underWay.set(refreshToken, others + 1)

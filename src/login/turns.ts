@@ -19,9 +19,9 @@ const patience = 1000
 const lookEvery = 50
 
 /**
- * Time is cut into spans. Whoever begins spends the names of this span and the next one, which cannot be taken back; so
- * what it leaves behind for the next one is a token, and a server that goes away holds the others up for two spans.
- * Whoever takes a token spends the name of the next span too: its work may reach into that.
+ * Time is cut into spans. The first to begin spends the names of this span and of the next one. A spent name cannot be
+ * given back: who has done its work leaves a token for the next in turn. Who takes a token spends the name of the next
+ * span too, because its work may reach into it. A server that goes away holds the others up for two spans.
  *
  * @param span milliseconds: longer than any work takes
  */

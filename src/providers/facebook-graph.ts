@@ -97,7 +97,7 @@ async function callGraph (
 }
 
 function refusal ({ code, message, is_transient: isTransient }: JsonObject): Error {
-  // Such an app's secret counts as public, so it gets no app token: nothing the user could do about.
+  // The secret of a desktop app counts as public, so Facebook takes no app token of it. The user cannot mend that.
   if (typeof message === 'string' && /desktop app/i.test(message)) {
     return new errors.ProviderUnavailableError(
       'configuration: the Facebook app is configured as a desktop app, its app token is refused'

@@ -134,7 +134,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
       ...(jkt !== undefined && { jkt })
     }
     await ask(store => store.create(session))
-    // Whoever ends that session at the provider writes first and looks second, and so does this: one sees the other.
+    // The provider's end of that session writes first and looks second. So does this: at least one sees the other.
     if (session.providerSession !== null) await readOn()
     if (isRevokedSince(identity, userId, mark)) await ending.unused(ask, session.id)
     confirm(identity, userId, mark)
@@ -243,9 +243,10 @@ export function createSessionChain (parts: ChainParts): SessionChain {
   }
 
   /**
-   * Writes what a use makes of the row, whoever else writes it meanwhile, and answers the row as it is then.
+   * Writes the row as the use makes it, again where somebody else has written it meanwhile. Answers the row written.
    *
-   * @param counter of a refresh token: whoever else has presented it has made the same successor, which is answered
+   * @param counter of the refresh token that was presented: where another request has presented it too, and has made
+   *   its successor, that row is answered
    */
   async function write (
     ask: Ask,
@@ -263,7 +264,7 @@ export function createSessionChain (parts: ChainParts): SessionChain {
       const next = isAdvanced
         ? { ...session, userId, version }
         : { ...use(usedAt(session, clock.now(), lifetimes)), userId, version }
-      // Nobody who revokes the user of before would find this session any more.
+      // A later revocation of the former user no longer finds this session.
       if (userId !== session.userId) await ending.earlierTokens(ask, session.id, version)
       if (await ask(store => store.replace(next))) return isEnded(session, userId) ? await refuse(ask, next) : next
       session = await read(ask, seen.id)

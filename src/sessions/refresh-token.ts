@@ -71,7 +71,7 @@ export function sessionIdAt (time: number): string {
   return id.toString('base64url')
 }
 
-/** When a session began, in milliseconds, by its id. 0, before all others, for what is no id of a session. */
+/** When a session began, in milliseconds, by its id; 0 for a text that is not the id of a session. */
 export function beganAt (sessionId: string): number {
   const time = Buffer.from(sessionId.slice(0, 8), 'base64url')
   return time.length === 6 ? time.readUIntBE(0, 6) : 0
@@ -81,7 +81,8 @@ const tokenIdShape = /^[A-Za-z0-9_-]{22}\.(0|[1-9][0-9]{0,14}|)\.(0|[1-9][0-9]{0
 
 /**
  * The `jti` of an access token (RFC 7519, 4.1.7: any unique string). It says which refresh token was handed out with
- * it, so that whoever sees the one knows that the other has arrived, and which version the row of its session had.
+ * it: a client that shows the access token has received that refresh token. And it says which version the row of the
+ * session had.
  *
  * @param counter of the refresh token; null where none was handed out
  */

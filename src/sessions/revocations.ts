@@ -196,9 +196,9 @@ export function createRevocations ({ tokenLifetime, limit, clock, report }: Revo
     leaving.sessions.add(id)
   }
 
-  // Fails closed: what no longer fits is covered by a rule that refuses more, not less. It cannot cover tokens without
-  // a session, which would be refused for good: entries that meet those stay. There is one for each user and each
-  // identity, and one for each such token.
+  // Fails closed: what no longer fits is covered by a rule that refuses more, not less. Tokens without a session cannot
+  // be covered, they would be refused for good. So the entries that concern them stay: one for each user, for each
+  // identity and for each of these tokens.
   function makeRoom (): void {
     purge()
     if (size() > limit) dropOldest(size() - limit + tenth)

@@ -23,8 +23,8 @@ export interface Session {
   /** The OAuth client that it was begun for, of a login by redirect. */
   readonly clientId?: string
   /**
-   * The key that its refresh tokens are bound to, by its thumbprint (RFC 9449, 5; RFC 7638), where they are: a store
-   * that lost it would make them good for whoever has them.
+   * Thumbprint (RFC 7638) of the key that its refresh tokens are bound to (RFC 9449, 5), where they are. Without it
+   * anybody could use a stolen one: a store must not lose it.
    */
   readonly jkt?: string
   /** Which of the servers' secrets made its refresh tokens. */
@@ -72,11 +72,14 @@ export interface RevocationPage {
 /** Something that may be used once: a nonce, or an ID token. */
 export interface SpentKey {
   readonly key: string
-  /** It need not be remembered after that: what it stands for is refused by itself then. */
+  /** After that the nonce or token is refused for its age, and the key need not be remembered. */
   readonly expiresAt: number
 }
 
-/** Milliseconds that a row outlives `expiresAt`: a refused token is told why, the longest access token has ended. */
+/**
+ * Milliseconds that a row outlives `expiresAt`. Until then the refusal of its refresh token says why, and the longest
+ * access token has ended.
+ */
 export const keptAfterExpiry = 86_400_000
 
 /** Milliseconds that a revocation is kept at least: the longest access token, and an hour for clocks that differ. */

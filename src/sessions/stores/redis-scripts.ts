@@ -15,8 +15,8 @@ function script ({ raw: [text = ''] }: TemplateStringsArray): Script {
  * KEYS: session. ARGV: version that it must have, or none; version, how the members of this user begin, ended, members,
  * identity, time to live, milliseconds for which it is indexed, or 0 where that is not known, how the members name its
  * identity and its session at the provider.
- * 1, 0 (there is another version), -1 (not indexed, or not for long enough: nothing is written), or the members before,
- * of which one of these was another.
+ * Answers 1 (written); 0 (the row has another version); -1 (not indexed, or not for long enough: nothing is written);
+ * or, written too, the former members where the user, the identity or the session at the provider has changed.
  */
 export const write = script`
 local before = redis.call('GET', KEYS[1])
