@@ -24,9 +24,10 @@ const noFailures = { count: 0, lastAt: -Infinity, reason: 'aborted at the deadli
 
 /**
  * One document of a provider, kept in memory. A caller that finds it older than 10 minutes uses it, and one fetch runs
- * behind; while the provider is down it is used for 24 hours. There is one fetch at a time. It ends with the last
- * server that wants it, not at a caller's deadline. After failures the next fetch waits for 1, 2, 4 … 30 s; a caller that
- * misses something in the document causes one fetch in 30 s.
+ * behind; while the provider is down it is used for 24 hours.
+ *
+ * There is one fetch at a time. It ends with the last server that wants it, not at a caller's deadline. After failures
+ * the next one waits for 1, 2, 4 … 30 s; a caller that misses something in the document causes one fetch in 30 s.
  */
 export class CachedDocument<T> {
   readonly #url: string
