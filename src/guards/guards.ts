@@ -209,6 +209,10 @@ export function readAuth (request: FastifyRequest): Auth {
 /**
  * The user of a guarded request, for handlers.
  *
+ * @example
+ * ```ts
+ * app.get('/me', { onRequest: app.requireUser() }, request => ({ id: userOf(request).id }))
+ * ```
  * @throws errors.CredentialMissingError where there is none: a master key alone, or an application's
  * @throws errors.NotGuardedError as `request.auth`
  */

@@ -9,10 +9,12 @@ import { defineProvider } from './define.js'
 import { endpoints, idTokenOptions, readPolicies, switchOf, type IdTokenOptions } from './definition.js'
 
 export interface AppleOptions extends IdTokenOptions {
-  clientIds: readonly string[] // bundle ids and service ids together
+  /** Bundle ids and Services IDs together: one of them must be the token's audience. */
+  clientIds: readonly string[]
   /** With `keyId` and `privateKey` (PEM): authorization codes and `revoke`. All three or none. */
   teamId?: string
   keyId?: string
+  /** The content of the `.p8` file. */
   privateKey?: string
   /**
    * @default { jwks: 'https://appleid.apple.com/auth/keys', token: '…/auth/token', revoke: '…/auth/revoke', authorize:

@@ -7,6 +7,7 @@ import { readFacebookEvents, type FacebookEvents } from './facebook-events.js'
 import { readGraphError, verifyClassicToken } from './facebook-graph.js'
 
 export interface FacebookOptions extends IdTokenOptions {
+  /** Tokens of other apps are refused. */
   appId: string
   appSecret: string
   /** `graph` is the base of the Graph API, version included. `token` @default '{graph}/oauth/access_token' */

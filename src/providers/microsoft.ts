@@ -8,6 +8,7 @@ import { endpoints, idTokenOptions, readPolicies, type IdTokenOptions } from './
 import { textOrNull, toBoolean, type StandardIdentity } from './openid-claims.js'
 
 export interface MicrosoftOptions extends IdTokenOptions {
+  /** Application (client) ids of your apps: one of them must be the token's audience. */
   clientIds: readonly string[]
   /**
    * Ids of the tenants whose users may come (personal accounts: 9188040d-6c67-4c5b-b112-36a304b66dad), or `'any'`.

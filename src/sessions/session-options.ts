@@ -10,17 +10,17 @@ export interface SessionOptions {
    */
   store?: SessionStore | undefined
   /**
-   * Ends a session that was not refreshed for so long. @default 2592000 (30 days)
+   * Seconds: ends a session that was not refreshed for so long. @default 2592000 (30 days)
    * @example idleLifetime: 7 * 86_400
    */
   idleLifetime?: number | undefined
   /**
-   * Ends a session however often it was refreshed. @default 31536000 (365 days)
+   * Seconds: ends a session however often it was refreshed. @default 31536000 (365 days)
    * @example absoluteLifetime: 90 * 86_400
    */
   absoluteLifetime?: number | undefined
   /**
-   * How long the previous refresh token may come again after its successor has arrived. @default 30
+   * Seconds: how long the previous refresh token may come again after its successor has arrived. @default 30
    * @example retryWindow: 60
    */
   retryWindow?: number | undefined
