@@ -58,11 +58,9 @@ export function createTurns (place: SharedPlace, span: number): Turns {
     const next = { key: `${key} ${first + 1}`, expiresAt }
     if (await place.spend([{ key: token, expiresAt }, next])) return token
     for (const until = performance.now() + patience; performance.now() < until; await pause(lookEvery)) {
-      for (const left of [token, before]) {
-        if (await place.take(left) === null) continue
-        await place.spend([next])
-        return token
-      }
+      if (await place.take(token) !== null) return token
+      // Whoever left this has not spent the next name: where it is spent, a newer turn has begun.
+      if (await place.take(before) !== null && await place.spend([next])) return token
     }
     return null
   }
