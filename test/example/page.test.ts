@@ -25,7 +25,7 @@ t.test('the page of the example, by what one reads on it', { skip: chromiumMissi
       ['200', '200', '200', '200']
     ])
     await press(page, /\/api\/admin with: Access token/)
-    await page.getByText('AUTH_ERR_LEVEL_INSUFFICIENT').first().waitFor()
+    await page.getByRole('region', { name: "The API's answer" }).getByText('AUTH_ERR_LEVEL_INSUFFICIENT').waitFor()
     t.match(await textOf(page, "The API's answer"), /403[^]*WWW-Authenticate[^]*insufficient_scope/)
   }))
 
