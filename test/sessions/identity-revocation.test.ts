@@ -152,6 +152,15 @@ t.test('a session of before there were identity keys has them after its next ref
   await t.rejects(refresh(sessions, refreshToken, welcome), sessionRevoked)
 })
 
+t.test('a store that goes on listing what it has ended is not asked for ever', async t => {
+  const listed = Array.from({ length: 100 }, () => newSession({ issuer, providerSession: '["google","a"]' }))
+  let asked = 0
+  const sessions = sessionsOn({ ...memoryStore(), listByProviderSession: async () => ++asked < 5 ? listed : [] })
+  t.teardown(() => sessions.close())
+  await sessions.endProviderSession('google', 'a')
+  t.equal(asked, 2)
+})
+
 t.test('entries that name nobody meet nobody', async t => {
   const store = memoryStore()
   const at = Date.now() + 50_000
