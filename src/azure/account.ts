@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
-import { userOf } from '../guards/guards.js'
+import { userOf } from '../guards/request-auth.js'
 import { browserRoute, queryOf, sendPage } from '../routes/redirect.js'
 import { endCurrent } from '../routes/sessions.js'
 import { pathOfIssuer } from '../routes/well-known.js'

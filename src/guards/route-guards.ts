@@ -5,7 +5,8 @@ import { isObject } from '../strict-json.js'
 import { levels, type Level, type Permission } from '../permissions/permissions.js'
 import type { Requirement } from './decide.js'
 import type { Guards } from './declaring.js'
-import { kAuth, kOwnRoute, type Guard, type MakeGuard } from './guards.js'
+import { kOwnRoute, type Guard, type MakeGuard } from './guards.js'
+import { kAuth } from './request-auth.js'
 
 /** Guards of a route in its `config.tokenExchange`, for frameworks that set a route's config but no hooks. */
 export interface RouteGuards {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { codeOf, errors, RequestMalformed } from '../errors.js'
-import { userOf } from '../guards/guards.js'
+import { userOf } from '../guards/request-auth.js'
 import { text } from '../login/grant.js'
 import type { Server } from '../server.js'
 import type { Occasion } from '../sessions/end-step.js'
