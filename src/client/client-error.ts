@@ -14,7 +14,7 @@ export type ClientErrorCode =
 
 /** Why a login, a refresh or a logout failed. */
 export class ClientError extends Error {
-  /** The server's (`AUTH_ERR_…`), a word of OAuth's where it came by redirect (`access_denied`), or one of our own. */
+  /** The server's (`AUTH_ERR_…`) or the client's own; OAuth's where it came by redirect (`access_denied`). */
   readonly code: string
   /** Of the server's answer; 0 where none came. */
   readonly status: number

@@ -59,7 +59,7 @@ export interface AuthorizationCodes {
 
 /** A code that is none, or no longer, or another client's: `invalid_grant` (RFC 6749, 5.2). */
 export class CodeInvalid extends errors.GrantRejectedError {
-  // Where a login of it has begun: what else is wrong with a code is seen before.
+  // For events: once a login has begun, it is refused only because its code has come a second time.
   readonly check: Check = 'replay'
 }
 

@@ -4,7 +4,8 @@ import { dictionary, list, open, refused, type Reader } from '../options/values.
 export interface ClientOptions {
   /**
    * Where its browser may be sent back to, compared as exact strings: https, a private-use scheme with a dot
-   * (`com.example.app:/callback`), or `http://127.0.0.1/…` and `http://[::1]/…` without a port, which match any port.
+   * (`com.example.app:/callback`), or `http://127.0.0.1/…` and `http://[::1]/…` without a port, which match any
+   * port.
    */
   redirectUris: readonly string[]
 }

@@ -17,8 +17,8 @@ export interface AppleOptions extends IdTokenOptions {
   /** The content of the `.p8` file. */
   privateKey?: string
   /**
-   * @default { jwks: 'https://appleid.apple.com/auth/keys', token: '…/auth/token', revoke: '…/auth/revoke', authorize:
-   * '…/auth/authorize' }
+   * @default { jwks: 'https://appleid.apple.com/auth/keys', token: '…/auth/token', revoke: '…/auth/revoke',
+   * authorize: '…/auth/authorize' }
    */
   endpoints?: { jwks?: string, token?: string, revoke?: string, authorize?: string }
   /**

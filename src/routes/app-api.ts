@@ -169,7 +169,7 @@ export function createAppApi (parts: AppApiParts): TokenExchange {
   })
 }
 
-/** Whose token comes along. A bad one has been refused by the route's guard; without one the error is the challenge. */
+/** The user of the access token that comes along. Where the route has no guard, the error carries the challenge. */
 function callerOf ({ authenticator, tokenKind }: AppApiParts, request: FastifyRequest): User | null {
   try {
     return authenticator.findUser(request)

@@ -119,5 +119,6 @@ t.test('what is no function throws where the route is declared; the guard says w
   t.strictSame(requirementOf(app.requireAccess(owner)), { access: owner })
   const uncalled: unknown = app.requireAccess
   Reflect.apply(app.get, app, ['/', { onRequest: uncalled }, () => 'open'])
-  await t.rejects(async () => { await app.ready() }, { code: 'AUTH_ERR_OPTION_INVALID', message: /requireAccess\(…\)/ })
+  const refusal = { code: 'AUTH_ERR_OPTION_INVALID', message: /requireAccess\(…\)/ }
+  await t.rejects(async () => { await app.ready() }, refusal)
 })
