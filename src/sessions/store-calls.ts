@@ -121,7 +121,7 @@ export function createStoreClock (calls: StoreCalls): StoreClock {
     }
     const { difference, uncertainty } = best ?? { difference: 0, uncertainty: 0 }
     const size = Math.abs(difference)
-    offset = size > uncertainty && size <= plausible ? difference : 0
+    offset = size > uncertainty && size <= plausible ? Math.round(difference) : 0
     isAligned = true
   }
 
@@ -142,5 +142,5 @@ async function measure (ask: Ask): Promise<Measurement | null> {
   const theirs = await ask(async store => store.now === undefined ? null : await store.now())
   const way = (Date.now() - before) / 2
   // Both clocks tell whole milliseconds.
-  return theirs === null ? null : { difference: Math.round(theirs - before - way), uncertainty: way + 1 }
+  return theirs === null ? null : { difference: theirs - before - way, uncertainty: way + 1 }
 }

@@ -35,6 +35,13 @@ t.test('PostgreSQL', { skip: postgresMissing }, async t => {
     t.same(rows, [{ version: 2 }, { version: 3 }])
   })
 
+  await t.test('on one machine the store is not ahead of a server', async t => {
+    const store = postgresStore({ pool: (await newDatabase(t)).pool })
+    const times: number[] = []
+    for (let count = 0; count < 50; count++) times.push(await store.now?.() ?? Infinity, Date.now())
+    t.same(times, times.toSorted((one, other) => one - other))
+  })
+
   await t.test('servers that start at once upgrade the tables of the first version, and lose no row', async t => {
     const { pool, database } = await newDatabase(t)
     for (const statement of firstTables) await pool.query(statement)

@@ -43,6 +43,17 @@ t.test('the clocks of servers agree as exactly as the store can be asked', async
   }
 })
 
+t.test('a store that rounds its time up is not taken for one that is ahead', async t => {
+  const now = async (): Promise<number> => {
+    const time = Date.now() + 2
+    mock.timers.tick(1)
+    return time
+  }
+  const clock = createStoreClock({ open: () => call => call({ ...memoryStore(), now }) })
+  await clock.align()
+  t.equal(clock.now(), Date.now())
+})
+
 t.test('what is known stays while the store is down', async t => {
   const clock = clockOf(40, [1, 1, 1])
   t.notOk(clock.isAligned())

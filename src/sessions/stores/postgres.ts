@@ -113,7 +113,8 @@ export function postgresStore (options: PostgresStoreOptions): SessionStore {
   }
 
   async function now (): Promise<number> {
-    const [row] = await query('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now', [])
+    // A cast alone would round, and be ahead of this server's clock on one machine.
+    const [row] = await query('SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now', [])
     return integerOf(row?.now) ?? Date.now()
   }
 
