@@ -118,7 +118,9 @@ t.test('RFC 7009', async t => {
 
   await t.test('a refresh token ends its session', async t => {
     const tokens = await one.login()
-    t.equal((await revoke(tokens.refresh)).statusCode, 200)
+    const answer = await revoke(tokens.refresh)
+    t.match(answer.headers, { 'content-type': /^application\/json/ })
+    t.strictSame([answer.statusCode, answer.body], [200, '{}'], 'clients that parse strictly read JSON')
     await standing(t, other, tokens, gone)
   })
 
