@@ -28,13 +28,29 @@ function twoServers (t: Test) {
 t.test('what has had its turn holds nobody up, however late the next one comes', async t => {
   const { one, other } = twoServers(t)
   const work = async (): Promise<void> => {}
-  for (const spans of [0, 0.9, 1.1, 1.9, 2, 2.5, 4]) {
-    const name = `${spans} spans later`
+  const edges = [0, 1, span - 1, span, span + 1, 2 * span - 1, 2 * span]
+  for (const later of [...edges, span / 2, 1.5 * span, 2.5 * span, 4 * span]) {
+    const name = `${later} ms later`
     t.equal(await one.take(name, work), true)
-    mock.timers.tick(span * spans)
+    mock.timers.tick(later)
     t.equal(await other.take(name, work), true, name)
     // The beginning of a span again.
     mock.timers.tick(span - Date.now() % span)
+  }
+})
+
+t.test('nobody has a turn beside another, however many spans they follow each other in', async t => {
+  const { one, other } = twoServers(t)
+  let running = 0
+  const work = (milliseconds: number) => async (): Promise<void> => {
+    t.equal(++running, 1, `alone at ${Date.now() - 100 * span}`)
+    mock.timers.tick(milliseconds)
+    if (milliseconds > 1) t.equal(await other.take('event', work(1)), false)
+    running--
+  }
+  mock.timers.tick(1)
+  for (const milliseconds of [span - 2, span - 2, span - 2, 1, span - 2]) {
+    t.equal(await one.take('event', work(milliseconds)), true)
   }
 })
 
