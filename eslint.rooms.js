@@ -31,13 +31,13 @@ export const rooms = {
   openapi: [...open, 'guards', 'routes'],
 
   // What the settings of each room are, is read in that room.
-  'options/options': [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
+  'plugin-options': [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
   server: [
-    ...open, 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'
+    ...open, 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'
   ],
-  plugin: [...open, 'options/options', 'server', 'guards', 'routes', 'openapi'],
+  plugin: [...open, 'plugin-options', 'server', 'guards', 'routes', 'openapi'],
   index: [
-    ...open, 'plugin', 'options/options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
+    ...open, 'plugin', 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
     'azure', 'applications'
   ],
 
@@ -78,7 +78,7 @@ export function refusal (from, source, isType) {
 
 function refusalOfPackage (from, room, source, isType) {
   if (room === 'client') return `client runs everywhere and imports nothing, not even ${source}.`
-  const isFree = withoutFastify.some(place => isIn(from, place)) && room !== 'options/options'
+  const isFree = withoutFastify.some(place => isIn(from, place))
   if (isFree && !isType && fastify.test(source)) return `${from} knows nothing of Fastify, types aside.`
   return null
 }

@@ -24,7 +24,7 @@ import { createRefresh, createRenewal, type Refresh, type Renewal } from './logi
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
 import type { SharedPlace } from './login/turns.js'
-import type { ResolvedOptions } from './options/options.js'
+import type { ResolvedOptions } from './plugin-options.js'
 import { createLookup } from './permissions/lookup.js'
 import { standardDialect, type Dialect } from './routes/standard-dialect.js'
 import { resourceMetadataOf } from './routes/well-known.js'

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { google } from '../src/providers/google.js'
 import type { FastifyInstance } from 'fastify'
-import type { TokenExchangeOptions } from '../src/options/options.js'
+import type { TokenExchangeOptions } from '../src/plugin-options.js'
 import { buildServer, ownProvider } from './server.js'
 
 const [hangs = '', handler, jwks = 'http://127.0.0.1:9'] = process.argv.slice(2)

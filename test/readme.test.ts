@@ -190,7 +190,7 @@ t.test('no block is left out', async t => {
 
 t.test('every option, guard and factory shows an example where it is declared', async t => {
   for (const [path, name] of [
-    ['src/options/options.ts', 'TokenExchangeOptions'],
+    ['src/plugin-options.ts', 'TokenExchangeOptions'],
     ['src/sessions/session-options.ts', 'SessionOptions'],
     ['src/guards/declaring.ts', 'Guards'],
     ['src/routes/app-api.ts', 'TokenExchange']
@@ -215,7 +215,7 @@ t.test('the tables name every kind of event, and every check', async t => {
 })
 
 t.test('the tables name every option and every error', async t => {
-  const declared = /export interface TokenExchangeOptions [^]*?^}/m.exec(fileOf('src/options/options.ts'))?.[0] ?? ''
+  const declared = /export interface TokenExchangeOptions [^]*?^}/m.exec(fileOf('src/plugin-options.ts'))?.[0] ?? ''
   const options = [...declared.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name)
   t.ok(options.length > 10)
   for (const name of options) t.ok(page('options').includes(`\n| \`${name}\` |`), `option ${name}`)

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
+import type { TokenExchangeOptions } from '../../src/plugin-options.js'
 import { tokenExchange } from '../../src/plugin.js'
 import { dialectServer, own } from './server.js'
 import { issuer, secret } from '../server.js'

@@ -1,5 +1,5 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
+import type { TokenExchangeOptions } from '../../src/plugin-options.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { codeIn, issuer, ownProvider, startApp, type Closing } from '../server.js'
 import { proofBy, proofFor, type ProofChanges, type Prover } from './prover.js'

@@ -57,7 +57,7 @@ const forbidden: readonly Row[] = [
   ['src/routes/token.ts', "import { createServer } from '../server.js'"],
   ['src/azure/login.ts', "import { google } from '../providers/index.js'"],
   ['src/azure/login.ts', "import type { TokenExchangePlugin } from '../plugin.js'"],
-  ['src/options/options.ts', "import { createServer } from '../server.js'"],
+  ['src/plugin-options.ts', "import { createServer } from './server.js'"],
   ['src/guards/guards.ts', "import type { Server } from '../server.js'"],
   ['src/server.ts', "import { tokenExchange } from './plugin.js'"],
   ['src/server.ts', "import { google } from './providers/index.js'"],
@@ -81,7 +81,7 @@ const allowed: readonly Row[] = [
   ['src/routes/token.ts', "import type { Server } from '../server.js'"],
   ['src/routes/token.ts', "import { login } from '../login/login.js'"],
   ['src/plugin.ts', "import { createServer } from './server.js'"],
-  ['src/options/options.ts', "import { readSessions } from '../sessions/session-options.js'"],
+  ['src/plugin-options.ts', "import { readSessions } from './sessions/session-options.js'"],
   ['src/client/client.ts', "import { storage } from './storage.js'"]
 ]
 

@@ -60,7 +60,7 @@ export function composeExamples (): string {
     `export const of${type}: Array<Partial<${type}>> = [\n${
       examplesIn(path, type).map(({ text }) => `{ ${text} }`).join(',\n')}\n]`
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter(path => path.endsWith('.ts') && !/options\/options|session-options/.test(path))
+    .filter(path => path.endsWith('.ts') && !/plugin-options|session-options/.test(path))
   const functions = sources.flatMap(path => examplesIn(`src/${path}`)).filter(isCode).map(({ text }, index) => {
     const code = text.replace(/^import .*$/gm, '')
     const names = [...code.matchAll(/^(?:const|function) (?:\{.*: )?(\w+)/gm)].map(([, name]) => name)
@@ -68,7 +68,7 @@ export function composeExamples (): string {
   })
   return [
     given,
-    optionsOf('TokenExchangeOptions', 'src/options/options.ts'),
+    optionsOf('TokenExchangeOptions', 'src/plugin-options.ts'),
     optionsOf('SessionOptions', 'src/sessions/session-options.ts'),
     ...functions
   ].join('\n')

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
+import type { TokenExchangeOptions } from '../../src/plugin-options.js'
 import { buildServer, issuer, ownProvider, reservedClaims } from '../server.js'
 import { decodeClaims, loginServer } from './login-server.js'
 

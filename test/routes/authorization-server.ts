@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
+import type { TokenExchangeOptions } from '../../src/plugin-options.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { issuer, logStream, ownProvider, startApp, type Closing } from '../server.js'
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import type { TokenExchangeOptions } from '../../src/options/options.js'
+import type { TokenExchangeOptions } from '../../src/plugin-options.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/index.js'
 import { ownProvider, startApp } from '../server.js'
