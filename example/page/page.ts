@@ -134,8 +134,10 @@ async function sendRefreshToken (token: string | undefined): Promise<void> {
 async function beat (): Promise<void> {
   if (client.user === null) return
   const answer = await client.fetch(`/api/auth${pulse}`).catch(() => null)
+  // The user has logged out while the answer was on its way.
+  if (client.user === null) return
   if (answer === null) return feel('away', 'The server does not answer')
-  if (answer.ok) return feel('good', `/api/auth answers 200, each second, to ${client.user?.userId ?? 'nobody'}`)
+  if (answer.ok) return feel('good', `/api/auth answers 200, each second, to ${client.user.userId}`)
   const { code } = await answer.json()
   feel('refused', `/api/auth answers ${answer.status} ${code}`)
   // What an app does that is refused: it asks for another token. Where the session has ended, there is none.

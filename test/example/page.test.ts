@@ -1,3 +1,4 @@
+import type { Route } from 'playwright-core'
 import t from 'tap'
 import { chromiumMissing } from '../azure/clients/chromium.js'
 import { boardOf, choose, flip, press, secondTab, startPage, textOf } from './page.js'
@@ -115,6 +116,23 @@ t.test('the page of the example, by what one reads on it', { skip: chromiumMissi
     await press(page, 'Log out here')
     await page.getByText('You have logged out.').waitFor()
     t.match(await textOf(page, 'Answers to logouts'), /200[^]*POST \/revoke/)
+  }))
+
+  t.test('who logs out has logged out, whatever is answered to what was on its way', told(async (t, page) => {
+    await press(page, 'Log in as an app does')
+    await page.getByText('#1').waitFor()
+    const late = await new Promise<Route>(resolve => {
+      page.route('**/api/auth?*', resolve, { times: 1 }).catch(t.fail)
+    })
+    await press(page, 'Log out here')
+    await page.getByText('You have logged out.').waitFor()
+
+    const [answer] = await Promise.all([page.waitForResponse('**/api/auth?*'), late.continue()])
+    t.equal(answer.status(), 401)
+    t.match(await answer.json(), { code: 'AUTH_ERR_TOKEN_REVOKED' })
+    await page.evaluate(() => new Promise(resolve => { requestAnimationFrame(resolve) }))
+    t.ok(await page.getByText('You have logged out.').isVisible())
+    t.notOk(await page.getByText('This session has ended').isVisible())
   }))
 
   t.test('an outage of the provider refuses logins, and logs nobody out', told(async (t, page) => {
