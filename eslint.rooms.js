@@ -24,6 +24,7 @@ export const rooms = {
   permissions: open,
   tokens: [...open, 'permissions'],
   sessions: [...open, 'permissions', 'tokens'],
+  'sessions/stores': [...open, 'sessions'],
   login: [...open, 'dpop', 'permissions', 'tokens', 'sessions'],
   guards: [...open, 'dpop', 'permissions', 'tokens', 'sessions'],
   routes: [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards'],
@@ -31,23 +32,23 @@ export const rooms = {
   openapi: [...open, 'guards', 'routes'],
 
   // What the settings of each room are, is read in that room.
-  'plugin-options': [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'azure'],
+  'plugin-options': [...open, 'dpop', 'permissions', 'tokens', 'sessions', 'sessions/stores', 'login', 'guards'],
   server: [
-    ...open, 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes', 'azure'
+    ...open, 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'sessions/stores', 'login', 'guards'
   ],
-  plugin: [...open, 'plugin-options', 'server', 'guards', 'routes', 'openapi'],
+  plugin: [...open, 'plugin-options', 'server', 'guards', 'routes', 'azure', 'openapi'],
   index: [
-    ...open, 'plugin', 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
-    'azure', 'applications'
+    ...open, 'plugin', 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'sessions/stores', 'login',
+    'guards', 'routes', 'applications'
   ],
 
-  testing: [...open, 'http', 'sessions'],
+  testing: [...open, 'http', 'sessions', 'sessions/stores'],
   client: [],
   telemetry: ['events']
 }
 
 // The type of a running server is known to those whom the server makes.
-const typesOf = { routes: ['server'], azure: ['server'], openapi: ['server'] }
+export const typesOf = { routes: ['server'], azure: ['server'], openapi: ['server'] }
 
 // Rooms and single files that know nothing of the framework, types aside.
 const withoutFastify = [

@@ -1,4 +1,3 @@
-import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from './azure/destinations.js'
 import type { EventListener } from './events.js'
 import { readDpop, type DpopMode, type DpopOptions, type ResolvedDpop } from './dpop/dpop-options.js'
 import { readApplications, type ApplicationVerifiers } from './guards/attestations.js'
@@ -11,10 +10,12 @@ import { defaultBytes, readTokenCache, type TokenCacheOptions } from './guards/t
 import { readTokenFrom, type TokenFrom } from './guards/token-kinds.js'
 import { grantTypes, type ApplicationVerifier, type IdentityProvider } from './identity.js'
 import { readClients, type ClientOptions, type Clients } from './login/clients.js'
+import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from './login/destinations.js'
 import type { ProviderEventListener } from './login/provider-events.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
 import type { Level } from './permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from './sessions/session-options.js'
+import { memoryStore } from './sessions/stores/memory.js'
 import { isObject } from './strict-json.js'
 import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
@@ -227,8 +228,8 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const issuer = given.read('issuer', publicUrl)
   const keys = await given.read('keys', readKeys)
   const providers = given.read('providers', dictionary(readProvider), new Map<string, IdentityProvider>())
-  const material = keys.flatMap(({ signWith }) => signWith ?? [])
-  if (providers.size > 0 && material.length === 0) {
+  const keyMaterial = keys.flatMap(({ signWith }) => signWith ?? [])
+  if (providers.size > 0 && keyMaterial.length === 0) {
     throw given.refuse('keys', 'holds none that can sign, and there are providers')
   }
   const cors = given.read<CorsOptions | null>('cors', readCors, null)
@@ -239,7 +240,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const clients = given.read('clients', readClients, new Map())
   requireBothSides(given, { clients, providers, hasDialect: azureMobileServices !== null })
   const sessions = given.has('sessions')
-    ? given.read('sessions', value => resolveSessionOptions(value, material))
+    ? given.read('sessions', value => resolveSessionOptions(value, { keyMaterial, defaultStore: memoryStore }))
     : null
   const headers = given.read('headers', readHeaders, defaultHeaders)
   const dpop = given.read<ResolvedDpop | null>('dpop', readDpop, null)
@@ -252,7 +253,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
     keys,
     providers,
     permissions: given.read('permissions', callback(isLookup), everyoneProven),
-    handsOutTokens: providers.size > 0 || (sessions !== null && material.length > 0 && given.has('permissions')),
+    handsOutTokens: providers.size > 0 || (sessions !== null && keyMaterial.length > 0 && given.has('permissions')),
     accessTokenLifetime: given.read('accessTokenLifetime', integer(30, longestLifetime), 3600),
     clockTolerance: given.read('clockTolerance', integer(0, 300), 5),
     ...readKeyLists(given),

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { azureDialect } from './azure/dialect.js'
 import { errors } from './errors.js'
 import type { Auth } from './guards/decide.js'
 import type { Guards } from './guards/declaring.js'
@@ -10,6 +11,7 @@ import { documentRoutes } from './openapi/document.js'
 import { resolveOptions, type TokenExchangeOptions } from './plugin-options.js'
 import { createAppApi, type TokenExchange } from './routes/app-api.js'
 import { mountRoutes } from './routes/own-scope.js'
+import { standardDialect } from './routes/standard-dialect.js'
 import { createServer, type Server } from './server.js'
 
 declare module 'fastify' {
@@ -34,10 +36,12 @@ declare module 'fastify' {
 const plugin: FastifyPluginAsync<TokenExchangeOptions> = async (app, given) => {
   refuseSecond(app)
   const options = await resolveOptions(given)
-  const server = await createServer(app, options)
+  const { azureMobileServices: destinations } = options
+  const dialect = destinations === null ? standardDialect : azureDialect(destinations)
+  const server = await createServer(app, options, dialect)
   decorate(app, server)
-  await documentRoutes(app, server)
-  await mountRoutes(app, server)
+  await documentRoutes(app, server, dialect)
+  await mountRoutes(app, server, dialect)
 }
 
 function refuseSecond (app: FastifyInstance): void {

@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import { azureDialect } from './azure/dialect.js'
 import { createDeadlines, type Deadlines } from './deadline.js'
 import type { ProofNonces } from './dpop/proof-nonces.js'
 import { createProofs, type Proofs } from './dpop/proofs.js'
@@ -8,11 +7,13 @@ import { createEvents, type Events } from './events.js'
 import { createAccessDecisions } from './guards/access.js'
 import { createAttestations, type Attestations } from './guards/attestations.js'
 import { createAuthenticator, type Authenticator } from './guards/authenticate.js'
-import { corsHeaders, registerCors } from './guards/cors.js'
+import {
+  corsHeaders, registerCors, type CorsHeaders, type CorsOptions, type CorsPolicy
+} from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
-import type { TokenKind } from './guards/token-kinds.js'
+import { resourceMetadataOf, type TokenKind } from './guards/token-kinds.js'
 import { createGuards, type Guards } from './guards/declaring.js'
-import { createGuardMaker, kOwnRoute, type MakeGuard } from './guards/guards.js'
+import { createGuardMaker, kOwnRoute, type MakeGuard, type TurnAway } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
 import { createAuthorizationCodes, type AuthorizationCodes } from './login/authorization-codes.js'
 import { createProviders, createVerifierAsker, type ExchangeProvider } from './login/ask-provider.js'
@@ -26,8 +27,6 @@ import { createSingleUse, type SingleUse } from './login/single-use.js'
 import type { SharedPlace } from './login/turns.js'
 import type { ResolvedOptions } from './plugin-options.js'
 import { createLookup } from './permissions/lookup.js'
-import { standardDialect, type Dialect } from './routes/standard-dialect.js'
-import { resourceMetadataOf } from './routes/well-known.js'
 import { requireOperations } from './sessions/session-options.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
 import type { SessionStore } from './sessions/store.js'
@@ -35,6 +34,15 @@ import { memoryStore } from './sessions/stores/memory.js'
 import { createIssuer, type Issuer } from './tokens/issuer.js'
 import { registerSignatures } from './tokens/signatures.js'
 import { createVerifier } from './tokens/verifier.js'
+
+/** What guards, and the application's scope, have to know of the clients that the server talks to. */
+export interface Conventions {
+  /** What is asked of the application's scope. */
+  prepare (app: FastifyInstance): void
+  cors (options: CorsOptions, headers: CorsHeaders): CorsPolicy
+  /** How guards turn callers away. */
+  readonly turnAway: TurnAway
+}
 
 /** A running server, made once from its options. Routes and dialects take it whole. */
 export interface Server {
@@ -61,7 +69,6 @@ export interface Server {
   /** Null without sessions, as `renew`. */
   readonly refresh: Refresh | null
   readonly renew: Renewal | null
-  readonly dialect: Dialect
   /** Access tokens: how they are carried, and how a request without a good one is challenged. */
   readonly tokenKind: TokenKind
   /** `config` of the plugin's own routes. */
@@ -87,12 +94,15 @@ function requireRateLimit (app: FastifyInstance): void {
 }
 
 /** Builds all parts, from the keys outwards, and ties them to the life of the application. */
-export async function createServer (app: FastifyInstance, options: ResolvedOptions): Promise<Server> {
-  const { azureMobileServices, keys, rateLimit } = options
+export async function createServer (
+  app: FastifyInstance,
+  options: ResolvedOptions,
+  conventions: Conventions
+): Promise<Server> {
+  const { keys, rateLimit } = options
   if (rateLimit !== null) requireRateLimit(app)
-  const dialect = azureMobileServices === null ? standardDialect : azureDialect(azureMobileServices)
-  if (options.cors !== null) await registerCors(app, dialect.cors(options.cors, corsHeaders(options)))
-  dialect.prepare(app)
+  if (options.cors !== null) await registerCors(app, conventions.cors(options.cors, corsHeaders(options)))
+  conventions.prepare(app)
 
   const events = createEvents(options.onEvent, app.log)
   const loginEvents = createLoginEvents(events)
@@ -123,7 +133,8 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     cacheBytes: options.tokenCache
   })
   const access = createAccessDecisions(options.lookupTimeout, deadlines)
-  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway: dialect.turnAway, access, attestations })
+  const { turnAway } = conventions
+  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway, access, attestations })
 
   const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
   const providers = createProviders(options, deadlines, events)
@@ -151,7 +162,6 @@ export async function createServer (app: FastifyInstance, options: ResolvedOptio
     exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
     refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
     renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
-    dialect,
     tokenKind: kinds.token,
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed

@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { codeOf, errors } from '../errors.js'
 import { userOf } from '../guards/request-auth.js'
+import { pathOfIssuer } from '../guards/token-kinds.js'
+import { readRedirectUri, type Destinations } from '../login/destinations.js'
 import { browserRoute, queryOf, sendPage } from '../routes/redirect.js'
 import { endCurrent } from '../routes/sessions.js'
-import { pathOfIssuer } from '../routes/well-known.js'
 import type { Server } from '../server.js'
 import type { User } from '../permissions/user.js'
 import { emptyPage } from './completion-page.js'
-import { readRedirectUri, type Destinations } from './destinations.js'
 
 /** `/.auth/me`, `/.auth/refresh` and `/.auth/logout` of App Service Authentication. */
 export function accountRoutes (scope: FastifyInstance, server: Server, destinations: Destinations): void {

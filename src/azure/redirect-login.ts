@@ -8,7 +8,7 @@ import { browserRoute, queryOf, redirectLogin, sendPage, type Landing } from '..
 import type { Server } from '../server.js'
 import { complete, readCompletion, restoreCompletion, type Completion } from './completion.js'
 import { emptyPage } from './completion-page.js'
-import type { Destinations } from './destinations.js'
+import type { Destinations } from '../login/destinations.js'
 import { textOf } from './refusals.js'
 
 interface Named { Params: { provider: string } }

@@ -1,12 +1,9 @@
-import { platform, type DatabaseRequest } from './platform.js'
+import { platform, type DatabaseRequest, type ProofKeys } from './platform.js'
 
 const database = 'fastify-token-exchange'
 const table = 'keys'
 
-/** A key pair of WebCrypto's. */
-export type ProofKeys = Awaited<ReturnType<typeof makeKeys>>
-
-async function makeKeys () {
+async function makeKeys (): Promise<ProofKeys> {
   return await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
 }
 

@@ -1,5 +1,6 @@
 import { base64url, bytesOf, random, sha256 } from './encoding.js'
-import { proofKeys, type ProofKeys } from './own-key.js'
+import { proofKeys } from './own-key.js'
+import type { ProofKeys } from './platform.js'
 
 /** Proofs of possession (RFC 9449), each for one request. */
 export interface Proofs {

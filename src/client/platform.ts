@@ -1,4 +1,3 @@
-import type { ProofKeys } from './own-key.js'
 import type { WebStorage } from './storage.js'
 
 /** What a browser has beyond what every runtime has. It is read when it is needed: any of it may be missing. */
@@ -16,6 +15,12 @@ interface Platform {
 export interface Locks {
   request<Result> (name: string, work: () => Promise<Result>): Promise<Result>
 }
+
+/** What WebCrypto exports, in whatever runtime. */
+type Key = Parameters<typeof crypto.subtle.exportKey>[1]
+
+/** A key pair of WebCrypto's. */
+export interface ProofKeys { readonly privateKey: Key, readonly publicKey: Key }
 
 /** IndexedDB, as far as one value needs it. */
 export interface DatabaseRequest<Result> {

@@ -6,6 +6,7 @@ import { matcherOf, type DefaultLevel } from '../guards/route-guards.js'
 import { isObject } from '../strict-json.js'
 import type { Operation } from '../routes/operation.js'
 import { operationsOf } from '../routes/operations.js'
+import type { Dialect } from '../routes/standard-dialect.js'
 import type { Server } from '../server.js'
 import { announcer, type Document } from './announcer.js'
 import { completeOperations, noteName, removeNotes, type Note } from './notes.js'
@@ -18,7 +19,7 @@ interface Declared { readonly scope: FastifyInstance, readonly route: RouteOptio
  * Completes the document that @fastify/swagger makes of the routes: the plugin's own ones, the security of guarded ones
  * and its schemes. Does nothing where @fastify/swagger is not registered before.
  */
-export async function documentRoutes (app: FastifyInstance, server: Server): Promise<void> {
+export async function documentRoutes (app: FastifyInstance, server: Server, dialect: Dialect): Promise<void> {
   if (!app.hasPlugin('@fastify/swagger')) return
   const declared: Declared[] = []
   app.addHook('onRoute', function (route) { declared.push({ scope: this, route }) })
@@ -26,7 +27,7 @@ export async function documentRoutes (app: FastifyInstance, server: Server): Pro
   // All hooks are there. Fastify has compiled the schemas: nothing that is written into them now is run.
   app.addHook('onReady', done => {
     const security = createSecurity(server.options)
-    const notes = leaveNotes(declared.splice(0), notesBy(security, server))
+    const notes = leaveNotes(declared.splice(0), notesBy(security, server, dialect))
     const unseen = noteOfUnseen(security, server.options.defaultLevel)
     const schemes = security.schemesFor([...notes.values(), unseen('')].flatMap(({ security }) => security ?? []))
     announce(document => {
@@ -48,9 +49,9 @@ function addSchemes (document: Document, schemes: object): void {
 /** What is known of a route. */
 type NoteOf = (declared: Declared) => Note
 
-function notesBy (security: Security, server: Server): NoteOf {
+function notesBy (security: Security, server: Server, dialect: Dialect): NoteOf {
   const { defaultLevel } = server.options
-  const operations = operationsOf(server)
+  const operations = operationsOf(server, dialect)
   const isLeftOut = matcherOf(defaultLevel?.except ?? [])
 
   return ({ scope, route }) => {

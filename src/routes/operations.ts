@@ -77,9 +77,14 @@ export function grantBody ({ options: { providers } }: Server) {
 /** Operations by their method and path, below the plugin's prefix. */
 export type Operations = Readonly<Record<string, Operation>>
 
+/** What the clients of a dialect are served, in a document. */
+export interface DocumentedDialect {
+  operations (server: Server): Operations
+  readonly refusals: Refusals
+}
+
 /** The plugin's own routes in a document. */
-export function operationsOf (server: Server): ReadonlyMap<string, Operation> {
-  const { dialect } = server
+export function operationsOf (server: Server, dialect: DocumentedDialect): ReadonlyMap<string, Operation> {
   return new Map(Object.entries({
     ...metadata(server),
     ...authorizationServer(server),

@@ -7,13 +7,13 @@ import { parseBodiesStrictly } from './bodies.js'
 import { eventRoutes, hasEvents } from './events.js'
 import { nonceRoute } from './login.js'
 import { revokeRoute, sessionRoutes } from './sessions.js'
-import { followErrorHandler } from './standard-dialect.js'
+import { followErrorHandler, type Dialect } from './standard-dialect.js'
 import { answerOAuthErrors, tokenRoute } from './token.js'
 import { wellKnownRoutes } from './well-known.js'
 
 /** Puts the plugin's own routes into the application: those of its options, below its prefix. */
-export async function mountRoutes (app: FastifyInstance, server: Server): Promise<void> {
-  const { dialect, options: { clients, prefix, providers } } = server
+export async function mountRoutes (app: FastifyInstance, server: Server, dialect: Dialect): Promise<void> {
+  const { options: { clients, prefix, providers } } = server
   await app.register(async scope => { wellKnownRoutes(scope, server) })
   await app.register(async scope => {
     prepareOwnScope(scope, server)

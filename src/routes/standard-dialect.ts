@@ -1,25 +1,17 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { corsPolicy, type CorsHeaders, type CorsOptions, type CorsPolicy } from '../guards/cors.js'
-import { turnAway, type TurnAway } from '../guards/guards.js'
-import type { Server } from '../server.js'
+import { corsPolicy } from '../guards/cors.js'
+import { turnAway } from '../guards/guards.js'
+import type { Conventions, Server } from '../server.js'
 import { loginRoute } from './login.js'
-import { refusals, type Refusals } from './operation.js'
-import { loginOperations, type Operations } from './operations.js'
+import { refusals } from './operation.js'
+import { loginOperations, type DocumentedDialect } from './operations.js'
 
 /** What differs between the clients that a server can talk to. */
-export interface Dialect {
-  /** What it asks of the application's scope. */
-  prepare (app: FastifyInstance): void
-  cors (options: CorsOptions, headers: CorsHeaders): CorsPolicy
-  /** How guards turn callers away. */
-  readonly turnAway: TurnAway
+export interface Dialect extends Conventions, DocumentedDialect {
   /** How errors of the plugin's own routes are rendered: `scope` is theirs, `app` the application's. */
   renderErrors (scope: FastifyInstance, app: FastifyInstance): void
   /** Logins, and what else these clients ask for, in a scope that is fit for own routes. */
   routes (scope: FastifyInstance, server: Server): void | Promise<void>
-  /** These routes in an OpenAPI document, and errors there. */
-  operations (server: Server): Operations
-  readonly refusals: Refusals
 }
 
 /** The one of the contract: Fastify's errors, and `POST /login/:provider`. */

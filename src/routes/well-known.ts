@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { pathOfIssuer } from '../guards/token-kinds.js'
 import type { Server } from '../server.js'
 import type { ServerKey } from '../tokens/keys.js'
 import { tokenGrants } from './token.js'
@@ -30,19 +31,9 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
   scope.get(`/.well-known/oauth-protected-resource${path}`, { config }, () => resource)
 }
 
-/** The address of what RFC 9728 calls protected resource metadata. @param scopePrefix of the plugin's scope */
-export function resourceMetadataOf (issuer: string, scopePrefix: string): string {
-  return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOfIssuer(issuer)}`
-}
-
 /** RFC 8414, 3.1: the path of the issuer comes after that of the document. As a router's pattern. */
 export function wellKnownPath (issuer: string): string {
   return pathOfIssuer(issuer).replaceAll(':', '::')
-}
-
-/** Without the slash at its end: empty for an issuer at the root. */
-export function pathOfIssuer (issuer: string): string {
-  return new URL(issuer).pathname.replace(/\/$/, '')
 }
 
 function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {

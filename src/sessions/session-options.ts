@@ -1,6 +1,5 @@
 import { integer, list, oneOf, open, refused, secret } from '../options/values.js'
 import type { SessionStore } from './store.js'
-import { memoryStore } from './stores/memory.js'
 
 /** Refresh tokens, logout and revocation. All durations in seconds. */
 export interface SessionOptions {
@@ -70,6 +69,12 @@ export interface ResolvedSessionOptions {
   readonly revocationLimit: number
 }
 
+/** What holds where the application says nothing. */
+export interface SessionDefaults {
+  readonly keyMaterial: readonly (string | Uint8Array)[]
+  defaultStore (): SessionStore
+}
+
 const operations = ['create', 'read', 'replace', 'list', 'end', 'revoke', 'revocations', 'spend', 'sweep'] as const
 const tenYears = 315_360_000
 const names = [
@@ -79,16 +84,17 @@ const names = [
 
 /**
  * @param value what the application wrote
- * @param keyMaterial the private parts of the signing keys, the signing one first: the default secrets
+ * @param defaults the private parts of the signing keys, the signing one first, of which refresh tokens are keyed, and
+ *   what makes the store
  * @throws errors.OptionInvalidError naming the option, never its value
  */
 export function resolveSessionOptions (
   value: unknown,
-  keyMaterial: readonly (string | Uint8Array)[]
+  { keyMaterial, defaultStore }: SessionDefaults
 ): ResolvedSessionOptions {
   const given = open(value, 'sessions', names)
   return Object.freeze({
-    store: given.read('store', readStore, memoryStore()),
+    store: given.has('store') ? given.read('store', readStore) : defaultStore(),
     isDefaultStore: !given.has('store'),
     idleLifetime: given.read('idleLifetime', integer(1, tenYears), 2_592_000),
     absoluteLifetime: given.read('absoluteLifetime', integer(1, tenYears), 31_536_000),

@@ -84,7 +84,8 @@ t.test('the id of a session says when it began', async t => {
 })
 
 t.test('options are complete and checked', async t => {
-  const { store, ...rest } = resolveSessionOptions({}, ['material'])
+  const defaults = { keyMaterial: ['material'], defaultStore: memoryStore }
+  const { store, ...rest } = resolveSessionOptions({}, defaults)
   t.type(store.create, 'function')
   t.same(rest, {
     isDefaultStore: true,
@@ -117,10 +118,10 @@ t.test('options are complete and checked', async t => {
     [[], /sessions/], [null, /sessions/], ['on', /sessions/]
   ]
   for (const [options, message] of rows) {
-    t.throws(() => resolveSessionOptions(options, []), { code: errors.OptionInvalidError.code, message })
+    t.throws(() => resolveSessionOptions(options, defaults), { code: errors.OptionInvalidError.code, message })
   }
   try {
-    resolveSessionOptions({ secrets: ['sesame'] }, [])
+    resolveSessionOptions({ secrets: ['sesame'] }, defaults)
   } catch (error) {
     t.notOk(String(error).includes('sesame'), 'a secret is never echoed')
   }

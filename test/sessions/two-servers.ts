@@ -5,6 +5,7 @@ import { resolveSessionOptions } from '../../src/sessions/session-options.js'
 import type { SessionGrant } from '../../src/sessions/chain.js'
 import type { SessionStore } from '../../src/sessions/store.js'
 import { createSessions, type Sessions } from '../../src/sessions/sessions.js'
+import { memoryStore } from '../../src/sessions/stores/memory.js'
 import type { PrivateStore, StoreClient } from './private-stores.js'
 
 export const issuer = 'https://api.example.com'
@@ -85,7 +86,8 @@ const unheard = { report: () => {}, events: { isHeard: () => false, publish: () 
 
 /** One server's sessions on a store. */
 export function sessionsOn (store: SessionStore, options: object = {}, tokenLifetime = 3600): Sessions {
-  const resolved = resolveSessionOptions({ store, secrets: [secret], ...options }, [])
+  const defaults = { keyMaterial: [], defaultStore: memoryStore }
+  const resolved = resolveSessionOptions({ store, secrets: [secret], ...options }, defaults)
   return createSessions(resolved, { issuer, accessTokenLifetime: tokenLifetime, clockTolerance: 5, ...unheard })
 }
 
