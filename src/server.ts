@@ -20,7 +20,7 @@ import { createProviders, createVerifierAsker, type ExchangeProvider } from './l
 import { createExchange, createMint, type Exchange } from './login/login.js'
 import { createLoginEvents, type LoginEvents } from './login/login-events.js'
 import { createPossession, type Possession } from './login/possession.js'
-import { createProviderEvents, type ProviderEvents, type ProviderEventsParts } from './login/provider-events.js'
+import { createProviderEvents, type ProviderEvents } from './login/provider-events.js'
 import { createRefresh, createRenewal, type Refresh, type Renewal } from './login/refresh.js'
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
@@ -33,7 +33,7 @@ import type { SessionStore } from './sessions/store.js'
 import { memoryStore } from './sessions/stores/memory.js'
 import { createIssuer, type Issuer } from './tokens/issuer.js'
 import { registerSignatures } from './tokens/signatures.js'
-import { createVerifier } from './tokens/verifier.js'
+import { createVerifier, type Verifier } from './tokens/verifier.js'
 
 /** What guards, and the application's scope, have to know of the clients that the server talks to. */
 export interface Conventions {
@@ -99,73 +99,118 @@ export async function createServer (
   options: ResolvedOptions,
   conventions: Conventions
 ): Promise<Server> {
-  const { keys, rateLimit } = options
+  const { cors, keys, rateLimit } = options
   if (rateLimit !== null) requireRateLimit(app)
-  if (options.cors !== null) await registerCors(app, conventions.cors(options.cors, corsHeaders(options)))
+  if (cors !== null) await registerCors(app, conventions.cors(cors, corsHeaders(options)))
   conventions.prepare(app)
 
   const events = createEvents(options.onEvent, app.log)
-  const loginEvents = createLoginEvents(events)
-  const deadlines = createDeadlines()
-  app.addHook('preClose', done => { deadlines.close(); done() })
-  const { accessTokenLifetime: lifetime, clockTolerance: tolerance } = options
-  const rules = { issuer: options.issuer, audience: options.audience, lifetime, tolerance }
-  const signatures = await registerSignatures(app, keys)
-  const issue = createIssuer(signatures, rules)
+  const deadlines = openDeadlines(app)
+  const tokens = await openTokens(app, options)
   const sessions = await openSessions(app, options, events)
-
   const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
-  const proofs = options.dpop === null
-    ? null
-    : createProofs({ options: options.dpop, issuer: options.issuer, material })
-  if (proofs !== null && proofs.nonces !== null) offerNonces(app, proofs.nonces)
-  const possession = createPossession(proofs, options.dpop?.required ?? false)
-  const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, app.prefix) : null
-  const attestations = createServerAttestations(options, deadlines, events)
-  const kinds = credentialKinds(options, attestations?.kinds ?? [], resourceMetadata)
-  const verify = createVerifier(signatures, rules)
-  const authenticator = createAuthenticator({
-    kinds,
-    verify,
-    proofs: options.dpop?.mode === 'all' ? proofs : null,
-    sessions,
-    tolerance,
-    cacheBytes: options.tokenCache
-  })
-  const access = createAccessDecisions(options.lookupTimeout, deadlines)
-  const { turnAway } = conventions
-  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway, access, attestations })
-
-  const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
-  const providers = createProviders(options, deadlines, events)
-  const tools = {
-    lookup: createLookup(options.permissions, options.lookupTimeout, deadlines),
-    mint: createMint(issue, options.dpop?.mode === 'all'),
-    possession
-  }
+  const proofs = openProofs(app, options, material)
+  const base: Base = { options, events, deadlines, tokens, sessions, material, proofs }
   return Object.freeze({
     options,
     material,
     events,
-    loginEvents,
-    providers,
-    authenticator,
-    makeGuard,
-    guards: createGuards(makeGuard),
-    issue,
+    issue: tokens.issue,
     sessions,
-    singleUse,
     proofs,
-    possession,
-    codes: createCodes(options, material, sessions),
-    providerEvents: createIncoming(options, { events, sessions, deadlines }),
-    exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
-    refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
-    renew: sessions === null ? null : createRenewal({ ...tools, events, sessions }),
-    tokenKind: kinds.token,
+    ...createGuarding(base, conventions.turnAway, app.prefix),
+    ...createLogins(base),
+    codes: createCodes(base),
+    providerEvents: createIncoming(base),
     routeConfig: { [kOwnRoute]: true, ...(rateLimit !== null && { rateLimit }) },
     isClosing: deadlines.isClosed
   })
+}
+
+/** What guards and logins both stand on. */
+interface Base extends Pick<Server, 'options' | 'material' | 'events' | 'sessions' | 'proofs'> {
+  readonly deadlines: Deadlines
+  readonly tokens: AccessTokens
+}
+
+/** The server's own access tokens. */
+interface AccessTokens { readonly issue: Issuer, readonly verify: Verifier }
+
+async function openTokens (
+  app: FastifyInstance,
+  { keys, issuer, audience, accessTokenLifetime: lifetime, clockTolerance: tolerance }: ResolvedOptions
+): Promise<AccessTokens> {
+  const rules = { issuer, audience, lifetime, tolerance }
+  const signatures = await registerSignatures(app, keys)
+  return { issue: createIssuer(signatures, rules), verify: createVerifier(signatures, rules) }
+}
+
+function openDeadlines (app: FastifyInstance): Deadlines {
+  const deadlines = createDeadlines()
+  app.addHook('preClose', done => { deadlines.close(); done() })
+  return deadlines
+}
+
+function openProofs (
+  app: FastifyInstance,
+  { dpop, issuer }: ResolvedOptions,
+  material: KeyMaterial
+): Proofs | null {
+  if (dpop === null) return null
+  const proofs = createProofs({ options: dpop, issuer, material })
+  if (proofs.nonces !== null) offerNonces(app, proofs.nonces)
+  return proofs
+}
+
+/** Who calls, and whether that will do. @param scopePrefix of the plugin's scope */
+function createGuarding (
+  { options, events, deadlines, tokens, sessions, proofs }: Base,
+  turnAway: TurnAway,
+  scopePrefix: string
+): Pick<Server, 'authenticator' | 'makeGuard' | 'guards' | 'tokenKind'> {
+  const resourceMetadata = options.clients.size > 0 ? resourceMetadataOf(options.issuer, scopePrefix) : null
+  const attestations = createServerAttestations(options, deadlines, events)
+  const kinds = credentialKinds(options, attestations?.kinds ?? [], resourceMetadata)
+  const authenticator = createAuthenticator({
+    kinds,
+    verify: tokens.verify,
+    proofs: bindsAccess(options) ? proofs : null,
+    sessions,
+    tolerance: options.clockTolerance,
+    cacheBytes: options.tokenCache
+  })
+  const access = createAccessDecisions(options.lookupTimeout, deadlines)
+  const makeGuard = createGuardMaker({ authenticator, kinds, events, turnAway, access, attestations })
+  return { authenticator, makeGuard, guards: createGuards(makeGuard), tokenKind: kinds.token }
+}
+
+/** What makes logins, and renews them. */
+function createLogins (
+  { options, events, deadlines, tokens, sessions, material, proofs }: Base
+): Pick<Server, 'loginEvents' | 'singleUse' | 'possession' | 'providers' | 'exchange' | 'refresh' | 'renew'> {
+  const loginEvents = createLoginEvents(events)
+  const possession = createPossession(proofs, options.dpop?.required ?? false)
+  const singleUse = createSingleUse(material, sessions?.spend ?? memoryStore({ limit: spentKeysInMemory }).spend)
+  const providers = createProviders(options, deadlines, events)
+  const tools = {
+    lookup: createLookup(options.permissions, options.lookupTimeout, deadlines),
+    mint: createMint(tokens.issue, bindsAccess(options)),
+    possession
+  }
+  return {
+    loginEvents,
+    singleUse,
+    possession,
+    providers,
+    exchange: createExchange({ ...tools, events: loginEvents, providers, sessions, singleUse }),
+    refresh: sessions === null ? null : createRefresh({ ...tools, events, sessions }),
+    renew: sessions === null ? null : createRenewal({ ...tools, events, sessions })
+  }
+}
+
+/** Whether access tokens are bound to the client's key, and not only refresh tokens. */
+function bindsAccess ({ dpop }: ResolvedOptions): boolean {
+  return dpop?.mode === 'all'
 }
 
 function createServerAttestations (
@@ -191,11 +236,7 @@ function offerNonces (app: FastifyInstance, nonces: ProofNonces): void {
   })
 }
 
-function createCodes (
-  { clients, sessions: settings }: ResolvedOptions,
-  material: KeyMaterial,
-  sessions: Sessions | null
-): AuthorizationCodes {
+function createCodes ({ options: { clients, sessions: settings }, material, sessions }: Base): AuthorizationCodes {
   if (clients.size > 0 && settings !== null) requireOperations(settings.store, ['keep', 'take'], 'clients')
   return createAuthorizationCodes({
     material,
@@ -205,15 +246,13 @@ function createCodes (
   })
 }
 
-function createIncoming (
-  { providers, sessions: settings, onProviderEvent: listener, lookupTimeout: milliseconds }: ResolvedOptions,
-  { sessions, ...parts }: Pick<ProviderEventsParts, 'events' | 'deadlines'> & { sessions: Sessions | null }
-): ProviderEvents {
+function createIncoming ({ options, events, deadlines, sessions }: Base): ProviderEvents {
+  const { providers, sessions: settings, onProviderEvent: listener, lookupTimeout: milliseconds } = options
   const isSent = [...providers.values()].some(({ readEvents }) => readEvents !== undefined)
   const needed = ['keep', 'take', 'listByIdentity', 'listByProviderSession'] as const
   if (isSent && settings !== null) requireOperations(settings.store, needed, 'events of a provider')
   const place = sessions ?? placeOf(memoryStore({ limit: doneEventsInMemory }))
-  return createProviderEvents({ ...parts, sessions, place, listener, milliseconds })
+  return createProviderEvents({ events, deadlines, sessions, place, listener, milliseconds })
 }
 
 function placeOf (store: SessionStore): SharedPlace {

@@ -32,7 +32,7 @@ export interface ProviderEvents {
   take (provider: string, events: readonly ProviderEvent[], request: FastifyRequest): Promise<void>
 }
 
-export interface ProviderEventsParts {
+interface ProviderEventsParts {
   readonly events: Events
   /** Null where there are none to end. */
   readonly sessions: Pick<Sessions, 'endIdentity' | 'endProviderSession'> | null
