@@ -71,6 +71,18 @@ t.test('a classic token', async t => {
   )
 })
 
+t.test('a member of an answer is a claim, whatever its name', async t => {
+  const me = `{"__proto__":{"isAdmin":true},"id":"${userId}"}`
+  const fake = await fakeServer(t, (request, response, body) => {
+    const answer = request.url?.includes('/debug_token') === true ? json({ data: goodDebug }) : raw(me)
+    return answer(request, response, body)
+  })
+  const { claims = {} } = await login(fake.url)
+  t.equal(Object.getPrototypeOf(claims), Object.prototype)
+  t.equal(claims.isAdmin, undefined)
+  t.strictSame(Object.keys(claims), [...Object.keys(goodDebug), '__proto__', 'id'])
+})
+
 // What tracing sees of outgoing calls: @opentelemetry/instrumentation-undici makes spans of these channels.
 t.test('no secret stands in a URL', async t => {
   const fake = await fakeServer(t, graph())
