@@ -5,7 +5,7 @@ import type { Sessions } from '../../src/sessions/sessions.js'
 import type { Revocation, SessionStore } from '../../src/sessions/store.js'
 import { memoryStore } from '../../src/sessions/stores/memory.js'
 import { sessionServer } from '../routes/session-server.js'
-import { logIn, refresh, sessionsOn, welcome } from './two-servers.js'
+import { counted, logIn, refresh, sessionsOn, welcome } from './two-servers.js'
 
 const unavailable = { code: errors.StoreUnavailableError.code }
 const sessionRevoked = { code: errors.SessionRevokedError.code }
@@ -34,14 +34,15 @@ for (const [place, broken] of Object.entries(places)) {
     const down = async () => { if (isDown) throw new Error('down') }
 
     await t.test('the row ends when it is back, without anybody asking', async t => {
-      const sessions = sessionsOn({ ...store, ...broken(store, down) })
+      const watched = counted({ ...store, ...broken(store, down) })
+      const sessions = sessionsOn(watched.store)
       await sessions.open()
       t.teardown(() => sessions.close())
       isDown = true
       const login = await logIn(sessions)
       await t.rejects(sessions.revokeSession(login.sessionId), unavailable)
       isDown = false
-      while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
+      t.ok(await watched.hasEnded(login.sessionId))
       await t.rejects(refresh(sessions, login.refreshToken, welcome), sessionRevoked)
     })
 
@@ -77,12 +78,13 @@ t.test('a server that goes away before the row has ended', async t => {
       await gone.close()
       const after = await logIn(sessionsOn(store))
       t.equal((await store.read(login.sessionId))?.ended, false)
-      const other = sessionsOn(store)
+      const watched = counted(store)
+      const other = sessionsOn(watched.store)
       await other.open()
       t.teardown(() => other.close())
       mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * 3_600_000 })
       t.teardown(() => mock.timers.reset())
-      while ((await store.read(login.sessionId))?.ended !== true) await new Promise(resolve => setImmediate(resolve))
+      t.ok(await watched.hasEnded(login.sessionId))
       await t.rejects(refresh(other, login.refreshToken, welcome), sessionRevoked)
       await refresh(other, after.refreshToken, welcome)
     })

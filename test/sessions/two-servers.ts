@@ -64,6 +64,29 @@ export async function until (isSo: () => boolean | Promise<boolean>): Promise<vo
   while (!await isSo()) await new Promise(resolve => setImmediate(resolve))
 }
 
+/**
+ * A store that counts how often a server has begun to read its list of revocations. `hasEnded` waits until a row has
+ * ended, but for no more than five readings from now on: what a server ends by itself it ends behind the first ones.
+ */
+export function counted (store: SessionStore) {
+  let readings = 0
+  return {
+    store: {
+      ...store,
+      revocations: async (...asked: Parameters<SessionStore['revocations']>) => {
+        readings++
+        return await store.revocations(...asked)
+      }
+    },
+    hasEnded: async (sessionId: string): Promise<boolean> => {
+      const last = readings + 5
+      const isEnded = async () => (await store.read(sessionId))?.ended === true
+      await until(async () => readings > last || await isEnded())
+      return await isEnded()
+    }
+  }
+}
+
 /** A refresh, as the route does it. */
 export async function refresh<Granted extends { userId: string }> (
   sessions: Sessions,
