@@ -15,6 +15,9 @@ const { applicationKey, masterKey, issuer, switches } = await (await fetch('/dem
 const board = createBoard(wire, held, { applicationKey, masterKey })
 const choice = createChoice(describe)
 
+/** The user logs out, or has done so: what is refused that was on its way tells nothing. */
+let isLeaving = false
+
 /** Buttons that are of use to somebody who is logged in. */
 const ofUsers = [
   'refresh', 'lose-answer', 'send-old', 'show-sessions', 'logout-this', 'logout-others', 'logout-all'
@@ -52,7 +55,8 @@ onPress(find('send-old'), () => act('held-answers', async () => {
 onPress(find('show-sessions'), listSessions)
 for (const scope of ['this', 'others', 'all'] as const) {
   onPress(find(`logout-${scope}`), async () => {
-    await act('session-answers', () => client.logout({ scope }))
+    isLeaving = scope !== 'others'
+    await act('session-answers', () => client.logout({ scope })).finally(() => { isLeaving &&= client.user === null })
     if (client.user !== null) await listSessions()
     else say('You have logged out.')
   })
@@ -99,6 +103,7 @@ async function comeBack (): Promise<void> {
 
 async function startAnew (provider: string, grant: Readonly<Record<string, string>>): Promise<void> {
   const [[kind = '', token = ''] = []] = Object.entries(grant)
+  isLeaving = false
   account.forget()
   held.grant = { provider, kind, token }
   find('session-list').replaceChildren()
@@ -134,15 +139,14 @@ async function sendRefreshToken (token: string | undefined): Promise<void> {
 async function beat (): Promise<void> {
   if (client.user === null) return
   const answer = await client.fetch(`/api/auth${pulse}`).catch(() => null)
-  // The user has logged out while the answer was on its way.
-  if (client.user === null) return
+  if (isLeaving) return
   if (answer === null) return feel('away', 'The server does not answer')
-  if (answer.ok) return feel('good', `/api/auth answers 200, each second, to ${client.user.userId}`)
+  if (answer.ok) return feel('good', `/api/auth answers 200, each second, to ${client.user?.userId ?? 'nobody'}`)
   const { code } = await answer.json()
   feel('refused', `/api/auth answers ${answer.status} ${code}`)
   // What an app does that is refused: it asks for another token. Where the session has ended, there is none.
   const refused: unknown = await client.refresh().catch((error: unknown) => error)
-  if (client.user !== null) return
+  if (client.user !== null || isLeaving) return
   say(`This session has ended: ${String(Reflect.get(Object(refused), 'code'))}. The page was refused with ${code}.`)
   show()
 }
