@@ -38,11 +38,11 @@ export const rooms = {
   ],
   plugin: [...open, 'plugin-options', 'server', 'guards', 'routes', 'azure', 'openapi'],
   index: [
-    ...open, 'plugin', 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'sessions/stores', 'login',
-    'guards', 'routes', 'applications'
+    ...open, 'plugin', 'plugin-options', 'dpop', 'permissions', 'tokens', 'sessions', 'login', 'guards', 'routes',
+    'applications'
   ],
 
-  testing: [...open, 'http', 'sessions', 'sessions/stores'],
+  testing: [...open, 'http', 'sessions'],
   client: [],
   telemetry: ['events']
 }

@@ -46,7 +46,8 @@ export interface Stores {
 }
 
 interface Release<Api> extends Stores {
-  resolveSessionOptions (options: object, secrets: readonly string[]): unknown
+  /** @param defaults for what the options leave out; each release has its own form, and here nothing is left out */
+  resolveSessionOptions (options: object, defaults: readonly string[]): unknown
   createSessions (options: unknown, context: SessionsContext): Api
 }
 

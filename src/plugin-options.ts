@@ -12,6 +12,10 @@ import { grantTypes, type ApplicationVerifier, type IdentityProvider } from './i
 import { readClients, type ClientOptions, type Clients } from './login/clients.js'
 import { readAzureMobileServices, type AzureMobileServicesOptions, type Destinations } from './login/destinations.js'
 import type { ProviderEventListener } from './login/provider-events.js'
+import { readLogging, type RouteLogging } from './options/logging.js'
+import {
+  callback, dictionary, integer, object, oneOf, open, pathPrefix, publicUrl, refused, text, type Given
+} from './options/values.js'
 import { everyoneProven, type PermissionLookup } from './permissions/lookup.js'
 import type { Level } from './permissions/permissions.js'
 import { resolveSessionOptions, type ResolvedSessionOptions, type SessionOptions } from './sessions/session-options.js'
@@ -19,10 +23,6 @@ import { memoryStore } from './sessions/stores/memory.js'
 import { isObject } from './strict-json.js'
 import { longestLifetime } from './tokens/claims.js'
 import { readKeys, type ServerKey, type SigningKey } from './tokens/keys.js'
-import { readLogging, type RouteLogging } from './options/logging.js'
-import {
-  callback, dictionary, integer, object, oneOf, open, pathPrefix, publicUrl, refused, text, type Given
-} from './options/values.js'
 
 /** What an application says when it registers the plugin. Durations are whole seconds unless a name says otherwise. */
 export interface TokenExchangeOptions {
@@ -240,7 +240,7 @@ export async function resolveOptions (options: unknown): Promise<ResolvedOptions
   const clients = given.read('clients', readClients, new Map())
   requireBothSides(given, { clients, providers, hasDialect: azureMobileServices !== null })
   const sessions = given.has('sessions')
-    ? given.read('sessions', value => resolveSessionOptions(value, { keyMaterial, defaultStore: memoryStore }))
+    ? given.read('sessions', value => resolveSessionOptions(value, { keyMaterial, makeStore: memoryStore }))
     : null
   const headers = given.read('headers', readHeaders, defaultHeaders)
   const dpop = given.read<ResolvedDpop | null>('dpop', readDpop, null)

@@ -25,8 +25,8 @@ import { createRefresh, createRenewal, type Refresh, type Renewal } from './logi
 import { createSeals } from './login/seals.js'
 import { createSingleUse, type SingleUse } from './login/single-use.js'
 import type { SharedPlace } from './login/turns.js'
-import type { ResolvedOptions } from './plugin-options.js'
 import { createLookup } from './permissions/lookup.js'
+import type { ResolvedOptions } from './plugin-options.js'
 import { requireOperations } from './sessions/session-options.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
 import type { SessionStore } from './sessions/store.js'
@@ -36,7 +36,7 @@ import { registerSignatures } from './tokens/signatures.js'
 import { createVerifier, type Verifier } from './tokens/verifier.js'
 
 /** What guards, and the application's scope, have to know of the clients that the server talks to. */
-export interface Conventions {
+export interface GuardDialect {
   /** What is asked of the application's scope. */
   prepare (app: FastifyInstance): void
   cors (options: CorsOptions, headers: CorsHeaders): CorsPolicy
@@ -97,19 +97,19 @@ function requireRateLimit (app: FastifyInstance): void {
 export async function createServer (
   app: FastifyInstance,
   options: ResolvedOptions,
-  conventions: Conventions
+  dialect: GuardDialect
 ): Promise<Server> {
   const { cors, keys, rateLimit } = options
   if (rateLimit !== null) requireRateLimit(app)
-  if (cors !== null) await registerCors(app, conventions.cors(cors, corsHeaders(options)))
-  conventions.prepare(app)
+  if (cors !== null) await registerCors(app, dialect.cors(cors, corsHeaders(options)))
+  dialect.prepare(app)
 
   const events = createEvents(options.onEvent, app.log)
-  const deadlines = openDeadlines(app)
-  const tokens = await openTokens(app, options)
+  const deadlines = createServerDeadlines(app)
+  const tokens = await createTokens(app, options)
   const sessions = await openSessions(app, options, events)
   const material = createKeyMaterial(keys.flatMap(({ signWith }) => signWith ?? []), options.issuer)
-  const proofs = openProofs(app, options, material)
+  const proofs = createServerProofs(app, options, material)
   const base: Base = { options, events, deadlines, tokens, sessions, material, proofs }
   return Object.freeze({
     options,
@@ -118,7 +118,7 @@ export async function createServer (
     issue: tokens.issue,
     sessions,
     proofs,
-    ...createGuarding(base, conventions.turnAway, app.prefix),
+    ...createGuarding(base, dialect.turnAway, app.prefix),
     ...createLogins(base),
     codes: createCodes(base),
     providerEvents: createIncoming(base),
@@ -136,7 +136,7 @@ interface Base extends Pick<Server, 'options' | 'material' | 'events' | 'session
 /** The server's own access tokens. */
 interface AccessTokens { readonly issue: Issuer, readonly verify: Verifier }
 
-async function openTokens (
+async function createTokens (
   app: FastifyInstance,
   { keys, issuer, audience, accessTokenLifetime: lifetime, clockTolerance: tolerance }: ResolvedOptions
 ): Promise<AccessTokens> {
@@ -145,13 +145,13 @@ async function openTokens (
   return { issue: createIssuer(signatures, rules), verify: createVerifier(signatures, rules) }
 }
 
-function openDeadlines (app: FastifyInstance): Deadlines {
+function createServerDeadlines (app: FastifyInstance): Deadlines {
   const deadlines = createDeadlines()
   app.addHook('preClose', done => { deadlines.close(); done() })
   return deadlines
 }
 
-function openProofs (
+function createServerProofs (
   app: FastifyInstance,
   { dpop, issuer }: ResolvedOptions,
   material: KeyMaterial

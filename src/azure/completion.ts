@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
+import { allowedOrigin, allowedUri, readRedirectUri, refused, type Destinations } from '../login/destinations.js'
 import { sendPage } from '../routes/redirect.js'
 import { completionPage } from './completion-page.js'
-import { allowedOrigin, allowedUri, readRedirectUri, refused, type Destinations } from '../login/destinations.js'
 
 /** How a login by redirect ends, as asked for at its start. */
 export type Completion =

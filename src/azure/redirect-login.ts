@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
+import type { Destinations } from '../login/destinations.js'
 import { oneFlowCookie } from '../login/flow-cookies.js'
 import type { Exchange } from '../login/login.js'
 import { createOneTimeCodes, type OneTimeCodes } from '../login/one-time-codes.js'
@@ -8,7 +9,6 @@ import { browserRoute, queryOf, redirectLogin, sendPage, type Landing } from '..
 import type { Server } from '../server.js'
 import { complete, readCompletion, restoreCompletion, type Completion } from './completion.js'
 import { emptyPage } from './completion-page.js'
-import type { Destinations } from '../login/destinations.js'
 import { textOf } from './refusals.js'
 
 interface Named { Params: { provider: string } }

@@ -14,7 +14,10 @@ export interface AzureMobileServicesOptions {
   paths?: readonly string[]
 }
 
-/** {@link AzureMobileServicesOptions}, checked and complete: where a browser may be sent, and a token with it. */
+/**
+ * {@link AzureMobileServicesOptions}, checked and complete: where a browser may be sent after a login, and a token with
+ * it. Beside the clients, which say the same for logins by code, and below the options that both are part of.
+ */
 export type Destinations = Readonly<Required<AzureMobileServicesOptions>>
 
 /**

@@ -5,8 +5,7 @@ import { kOwnRoute, requirementOf } from '../guards/guards.js'
 import { matcherOf, type DefaultLevel } from '../guards/route-guards.js'
 import { isObject } from '../strict-json.js'
 import type { Operation } from '../routes/operation.js'
-import { operationsOf } from '../routes/operations.js'
-import type { Dialect } from '../routes/standard-dialect.js'
+import { operationsOf, type DocumentedDialect } from '../routes/operations.js'
 import type { Server } from '../server.js'
 import { announcer, type Document } from './announcer.js'
 import { completeOperations, noteName, removeNotes, type Note } from './notes.js'
@@ -19,7 +18,7 @@ interface Declared { readonly scope: FastifyInstance, readonly route: RouteOptio
  * Completes the document that @fastify/swagger makes of the routes: the plugin's own ones, the security of guarded ones
  * and its schemes. Does nothing where @fastify/swagger is not registered before.
  */
-export async function documentRoutes (app: FastifyInstance, server: Server, dialect: Dialect): Promise<void> {
+export async function documentRoutes (app: FastifyInstance, server: Server, dialect: DocumentedDialect): Promise<void> {
   if (!app.hasPlugin('@fastify/swagger')) return
   const declared: Declared[] = []
   app.addHook('onRoute', function (route) { declared.push({ scope: this, route }) })
@@ -49,7 +48,7 @@ function addSchemes (document: Document, schemes: object): void {
 /** What is known of a route. */
 type NoteOf = (declared: Declared) => Note
 
-function notesBy (security: Security, server: Server, dialect: Dialect): NoteOf {
+function notesBy (security: Security, server: Server, dialect: DocumentedDialect): NoteOf {
   const { defaultLevel } = server.options
   const operations = operationsOf(server, dialect)
   const isLeftOut = matcherOf(defaultLevel?.except ?? [])

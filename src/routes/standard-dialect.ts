@@ -1,13 +1,13 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { corsPolicy } from '../guards/cors.js'
 import { turnAway } from '../guards/guards.js'
-import type { Conventions, Server } from '../server.js'
+import type { GuardDialect, Server } from '../server.js'
 import { loginRoute } from './login.js'
 import { refusals } from './operation.js'
 import { loginOperations, type DocumentedDialect } from './operations.js'
 
 /** What differs between the clients that a server can talk to. */
-export interface Dialect extends Conventions, DocumentedDialect {
+export interface Dialect extends GuardDialect, DocumentedDialect {
   /** How errors of the plugin's own routes are rendered: `scope` is theirs, `app` the application's. */
   renderErrors (scope: FastifyInstance, app: FastifyInstance): void
   /** Logins, and what else these clients ask for, in a scope that is fit for own routes. */

@@ -69,10 +69,11 @@ export interface ResolvedSessionOptions {
   readonly revocationLimit: number
 }
 
-/** What holds where the application says nothing. */
+/** What takes the place of options that the application leaves out. */
 export interface SessionDefaults {
+  /** The private parts of the signing keys, the signing one first, for `secrets`. */
   readonly keyMaterial: readonly (string | Uint8Array)[]
-  defaultStore (): SessionStore
+  makeStore (): SessionStore
 }
 
 const operations = ['create', 'read', 'replace', 'list', 'end', 'revoke', 'revocations', 'spend', 'sweep'] as const
@@ -84,17 +85,15 @@ const names = [
 
 /**
  * @param value what the application wrote
- * @param defaults the private parts of the signing keys, the signing one first, of which refresh tokens are keyed, and
- *   what makes the store
  * @throws errors.OptionInvalidError naming the option, never its value
  */
 export function resolveSessionOptions (
   value: unknown,
-  { keyMaterial, defaultStore }: SessionDefaults
+  { keyMaterial, makeStore }: SessionDefaults
 ): ResolvedSessionOptions {
   const given = open(value, 'sessions', names)
   return Object.freeze({
-    store: given.has('store') ? given.read('store', readStore) : defaultStore(),
+    store: given.has('store') ? given.read('store', readStore) : makeStore(),
     isDefaultStore: !given.has('store'),
     idleLifetime: given.read('idleLifetime', integer(1, tenYears), 2_592_000),
     absoluteLifetime: given.read('absoluteLifetime', integer(1, tenYears), 31_536_000),

@@ -84,7 +84,7 @@ t.test('the id of a session says when it began', async t => {
 })
 
 t.test('options are complete and checked', async t => {
-  const defaults = { keyMaterial: ['material'], defaultStore: memoryStore }
+  const defaults = { keyMaterial: ['material'], makeStore: memoryStore }
   const { store, ...rest } = resolveSessionOptions({}, defaults)
   t.type(store.create, 'function')
   t.same(rest, {

@@ -109,7 +109,7 @@ const unheard = { report: () => {}, events: { isHeard: () => false, publish: () 
 
 /** One server's sessions on a store. */
 export function sessionsOn (store: SessionStore, options: object = {}, tokenLifetime = 3600): Sessions {
-  const defaults = { keyMaterial: [], defaultStore: memoryStore }
+  const defaults = { keyMaterial: [], makeStore: memoryStore }
   const resolved = resolveSessionOptions({ store, secrets: [secret], ...options }, defaults)
   return createSessions(resolved, { issuer, accessTokenLifetime: tokenLifetime, clockTolerance: 5, ...unheard })
 }
