@@ -11,7 +11,7 @@ import {
   corsHeaders, registerCors, type CorsHeaders, type CorsOptions, type CorsPolicy
 } from './guards/cors.js'
 import { credentialKinds } from './guards/credentials.js'
-import { resourceMetadataOf, type TokenKind } from './guards/token-kinds.js'
+import type { TokenKind } from './guards/token-kinds.js'
 import { createGuards, type Guards } from './guards/declaring.js'
 import { createGuardMaker, kOwnRoute, type MakeGuard, type TurnAway } from './guards/guards.js'
 import { createKeyMaterial, type KeyMaterial } from './key-material.js'
@@ -27,6 +27,7 @@ import { createSingleUse, type SingleUse } from './login/single-use.js'
 import type { SharedPlace } from './login/turns.js'
 import { createLookup } from './permissions/lookup.js'
 import type { ResolvedOptions } from './plugin-options.js'
+import { resourceMetadataOf } from './public-address.js'
 import { requireOperations } from './sessions/session-options.js'
 import { createSessions, type Sessions } from './sessions/sessions.js'
 import type { SessionStore } from './sessions/store.js'
@@ -35,7 +36,7 @@ import { createIssuer, type Issuer } from './tokens/issuer.js'
 import { registerSignatures } from './tokens/signatures.js'
 import { createVerifier, type Verifier } from './tokens/verifier.js'
 
-/** What guards, and the application's scope, have to know of the clients that the server talks to. */
+/** What a dialect decides for guards, and for the application's scope. */
 export interface GuardDialect {
   /** What is asked of the application's scope. */
   prepare (app: FastifyInstance): void

@@ -164,13 +164,3 @@ function readBearer (value: string): string | null {
   if (oneBearerToken.test(value)) return value.slice(7)
   throw new errors.TokenInvalidError('Authorization: Bearer without exactly one space and one token')
 }
-
-/** The address of what RFC 9728 calls protected resource metadata. @param scopePrefix of the plugin's scope */
-export function resourceMetadataOf (issuer: string, scopePrefix: string): string {
-  return `${new URL(issuer).origin}${scopePrefix}/.well-known/oauth-protected-resource${pathOfIssuer(issuer)}`
-}
-
-/** Without the slash at its end: empty for an issuer at the root. */
-export function pathOfIssuer (issuer: string): string {
-  return new URL(issuer).pathname.replace(/\/$/, '')
-}

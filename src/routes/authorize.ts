@@ -7,11 +7,11 @@ import { keepsCookies } from '../login/clients.js'
 import { flowCookies } from '../login/flow-cookies.js'
 import { ProviderRefusal } from '../login/redirect-flow.js'
 import { createSeals } from '../login/seals.js'
+import { addressOf } from '../public-address.js'
 import { isObject } from '../strict-json.js'
 import type { Server } from '../server.js'
 import { bodyLimit, membersOf } from './bodies.js'
 import { browserRoute, queryOf, redirectLogin, type Landing } from './redirect.js'
-import { addressOf } from './well-known.js'
 
 interface Named { Params: { provider: string } }
 

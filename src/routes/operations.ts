@@ -1,10 +1,10 @@
 import { errors } from '../errors.js'
+import { wellKnownPath } from '../public-address.js'
 import type { Server } from '../server.js'
 import {
   answer, arrayOf, body, bodyRefusals, inPath, inQuery, oauthRefusals, object, oneOf, redirect, refusals, text, whole,
   type Operation, type Parameter, type Refusals, type Schema
 } from './operation.js'
-import { wellKnownPath } from './well-known.js'
 
 const {
   AccessDeniedError, CredentialMissingError, DpopInvalidError, EventFailedError, EventInvalidError, GrantRejectedError,

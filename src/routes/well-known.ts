@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { pathOfIssuer } from '../guards/token-kinds.js'
+import { addressOf, wellKnownPath } from '../public-address.js'
 import type { Server } from '../server.js'
 import type { ServerKey } from '../tokens/keys.js'
 import { tokenGrants } from './token.js'
@@ -29,11 +29,6 @@ export function wellKnownRoutes (scope: FastifyInstance, server: Server): void {
     ...(dpop?.mode === 'all' && { dpop_signing_alg_values_supported: dpop.algorithms })
   }
   scope.get(`/.well-known/oauth-protected-resource${path}`, { config }, () => resource)
-}
-
-/** RFC 8414, 3.1: the path of the issuer comes after that of the document. As a router's pattern. */
-export function wellKnownPath (issuer: string): string {
-  return pathOfIssuer(issuer).replaceAll(':', '::')
 }
 
 function keySetOf (keys: readonly ServerKey[]): { keys: object[] } {
@@ -67,11 +62,4 @@ function metadataOf (scopePrefix: string, server: Server, hasKeySet: boolean): o
       revocation_endpoint_auth_methods_supported: ['none']
     })
   }
-}
-
-/** A public address: below the issuer, whose path may be that of the scope, or one that a proxy takes away. */
-export function addressOf (issuer: string, path: string): string {
-  const { origin, pathname } = new URL(issuer)
-  const isBelow = pathname === '/' || path.startsWith(`${pathname}/`)
-  return isBelow ? `${origin}${path}` : `${issuer}${path}`
 }
