@@ -15,7 +15,7 @@ const { applicationKey, masterKey, issuer, switches } = await (await fetch('/dem
 const board = createBoard(wire, held, { applicationKey, masterKey })
 const choice = createChoice(describe)
 
-/** The user logs out, or has done so: what is refused that was on its way tells nothing. */
+/** The user is logging out, or has done so: an answer that comes in now says nothing about the session. */
 let isLeaving = false
 
 /** Buttons that are of use to somebody who is logged in. */

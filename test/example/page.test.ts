@@ -133,6 +133,23 @@ t.test('the page of the example, by what one reads on it', { skip: chromiumMissi
     await page.evaluate(() => new Promise(resolve => { requestAnimationFrame(resolve) }))
     t.ok(await page.getByText('You have logged out.').isVisible())
     t.notOk(await page.getByText('This session has ended').isVisible())
+    t.ok(await page.getByText('Nobody is logged in').isVisible())
+  }))
+
+  t.test('also where the server has ended the session, and the logout is not answered yet', told(async (t, page) => {
+    await press(page, 'Log in as an app does')
+    await page.getByText('/api/auth answers 200').waitFor()
+    const logout = new Promise<Route>(resolve => { page.route('**/revoke', resolve, { times: 1 }).catch(t.fail) })
+    await press(page, 'Log out here')
+    const held = await logout
+    const response = await held.fetch()
+    const refused = await page.waitForResponse(answer => answer.url().includes('/api/auth?') && !answer.ok())
+    t.match(await refused.json(), { code: 'AUTH_ERR_TOKEN_REVOKED' })
+    await held.fulfill({ response })
+    await page.getByText('You have logged out.').waitFor()
+    await page.evaluate(() => new Promise(resolve => { requestAnimationFrame(resolve) }))
+    t.notOk(await page.getByText('This session has ended').isVisible())
+    t.ok(await page.getByText('You have logged out.').isVisible())
   }))
 
   t.test('an outage of the provider refuses logins, and logs nobody out', told(async (t, page) => {
